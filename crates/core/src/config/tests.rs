@@ -1,0 +1,102 @@
+use std::io::Write as _;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::{Config, ConfigError, TlsFloor};
+
+fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let mut all = vec![("TENANT_SYNC_DATABASE__URL".to_owned(), "postgres://h/d".to_owned())];
+    all.extend(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    Config::from_sources(None, all)
+}
+
+#[test]
+fn defaults_are_the_contracts() {
+    let config = load(&[]).expect("defaults");
+    assert_eq!(config.deployment.name, "main");
+    assert_eq!(config.database.schema, "public");
+    assert!(config.database.user_tables && !config.database.auto_migrate);
+    assert_eq!(config.sequencer.poll_interval, Duration::from_millis(50));
+    assert_eq!((config.sequencer.batch_size, config.poller.batch_size, config.poller.max_queued), (5000, 1000, 10000));
+    assert_eq!((config.sync.concurrency, config.sync.target_connections), (32, 2));
+    assert_eq!((config.sync.batch_bytes, config.sync.max_row_bytes), (8 << 20, 64 << 20));
+    assert_eq!(config.sync.tombstone_retention, Duration::from_secs(7 * 86400));
+    assert_eq!(config.network.tls, TlsFloor::VerifyFull);
+    assert_eq!(config.rabbitmq.url.expose_secret(), "amqp://guest:guest@127.0.0.1:5672/%2f");
+}
+
+#[test]
+fn a_value_is_what_the_field_says() {
+    let config = load(&[
+        ("TENANT_SYNC_DEPLOYMENT__NAME", "12345678"),
+        ("TENANT_SYNC_SYNC__SCHEMA", "true"),
+        ("TENANT_SYNC_SYNC__BATCH_ROWS", "7"),
+        ("TENANT_SYNC_DATABASE__AUTO_MIGRATE", "true"),
+        ("TENANT_SYNC_NETWORK__ALLOW_CIDRS", "10.0.0.0/8, 127.0.0.1"),
+        ("TENANT_SYNC_SECRETS__KEYS", "a:AAAA,b:BBBB"),
+    ])
+    .expect("all good");
+    assert_eq!((config.deployment.name.as_str(), config.sync.schema.as_str()), ("12345678", "true"));
+    assert_eq!((config.sync.batch_rows, config.database.auto_migrate), (7, true));
+    assert_eq!((config.network.allow_cidrs.len(), config.secrets.keys.len()), (2, 2));
+}
+
+#[test]
+fn what_kubernetes_injects_is_ignored() {
+    load(&[("TENANT_SYNC_CONSOLE_PORT", "tcp://10.0.0.1:80"), ("TENANT_SYNC_PORT", "tcp://10.0.0.1:80")])
+        .expect("not ours");
+}
+
+#[test]
+fn errors_name_key_and_source_and_never_the_value() {
+    for (name, key) in [
+        ("TENANT_SYNC_SYNC__BATCH_ROWS", "sync.batch_rows"),
+        ("TENANT_SYNC_POLLER__POLL_INTERVAL", "poller.poll_interval"),
+        ("TENANT_SYNC_NETWORK__TLS", "network.tls"),
+        ("TENANT_SYNC_SYNC__NO_SUCH_KEY", "sync.no_such_key"),
+        ("TENANT_SYNC_NOSECTION__KEY", "nosection"),
+    ] {
+        let text = load(&[(name, "hunter2")]).expect_err(name).to_string();
+        assert!(text.contains(key) && text.contains("TENANT_SYNC_"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_is_between_defaults_and_environment() {
+    let dir = std::env::temp_dir().join(format!("tenant-sync-config-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir_all(&dir).expect("dir");
+    let path = dir.join("c.toml");
+    let mut file = std::fs::File::create(&path).expect("file");
+    writeln!(file, "[database]\nurl = \"postgres://file\"\n[sync]\nbatch_rows = 5\nschema = 17").expect("write");
+    let from = |vars: &[(&str, &str)]| {
+        Config::from_sources(Some(&path), vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    };
+    let config = from(&[("TENANT_SYNC_SYNC__BATCH_ROWS", "6")]).expect("good");
+    assert_eq!((config.sync.batch_rows, config.sync.schema.as_str()), (6, "17"));
+
+    writeln!(file, "typo = \"s3cret\"").expect("write");
+    let text = from(&[]).expect_err("unknown key").to_string();
+    assert!(text.contains("sync.typo") && text.contains("c.toml") && !text.contains("s3cret"), "{text}");
+
+    let secret = dir.join("url");
+    std::fs::write(&secret, "postgres://from-secret-file\n").expect("write");
+    let from_secret = Config::from_sources(
+        None,
+        [("TENANT_SYNC_DATABASE__URL_FILE".to_owned(), secret.display().to_string())],
+    )
+    .expect("good");
+    assert_eq!(from_secret.database.url().expose_secret(), "postgres://from-secret-file");
+    assert!(!format!("{from_secret:?}").contains("from-secret-file"));
+
+    let missing = Config::from_sources(Some(&dir.join("nope.toml")), []).expect_err("missing").to_string();
+    assert!(missing.contains("nope.toml"), "{missing}");
+    std::fs::remove_dir_all(&dir).expect("clean");
+}
+
+#[test]
+fn without_a_database_it_says_what_to_set() {
+    let text = Config::from_sources(None, []).expect_err("required").to_string();
+    assert!(text.contains("TENANT_SYNC_DATABASE__URL"), "{text}");
+}

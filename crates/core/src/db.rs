@@ -1,0 +1,142 @@
+//! The internal Postgres: a pool of sessions whose `search_path` is the schema that holds everything of ours.
+
+use std::sync::Arc;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use rustls::ClientConfig;
+use secrecy::ExposeSecret;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::config::Database;
+
+/// Why the internal Postgres could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// `database.url` does not parse. The reason never repeats it.
+    #[error("database.url is not a PostgreSQL connection string; expected postgres://user:password@host:port/database")]
+    Url,
+    /// `database.schema` cannot be a schema's name.
+    #[error("database.schema must be 1 to 63 characters without a zero byte")]
+    Schema,
+    /// The system's root certificates could not be loaded.
+    #[error("TLS for the internal Postgres: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The pool could not be built.
+    #[error("connection pool: {0}")]
+    Build(#[from] deadpool_postgres::BuildError),
+    /// No session within `database.connect_timeout`, or the server refused.
+    #[error("internal Postgres: {0}")]
+    Connect(#[from] deadpool_postgres::PoolError),
+    /// A statement failed.
+    #[error("internal Postgres: {}", describe(.0))]
+    Query(#[from] tokio_postgres::Error),
+}
+
+/// The server's own words, which the crate's `Display` hides behind "db error".
+#[must_use]
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// Handle to the internal Postgres. Cheap to clone; connects when first used.
+#[derive(Debug, Clone)]
+pub struct Internal {
+    pool: Pool,
+    schema: Arc<str>,
+    config: tokio_postgres::Config,
+}
+
+impl Internal {
+    /// Prepares the pool. `program` is what `pg_stat_activity` shows as the application name.
+    ///
+    /// # Errors
+    /// A connection string or schema name that cannot be used. Nothing is connected yet.
+    pub fn new(database: &Database, program: &str) -> Result<Self, DbError> {
+        let config = session_config(database, program)?;
+        let manager = Manager::from_config(
+            config.clone(),
+            tls_connector()?,
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let pool = Pool::builder(manager)
+            .max_size(database.pool_size)
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(database.connect_timeout),
+                create: Some(database.connect_timeout),
+                recycle: Some(database.connect_timeout),
+            })
+            .build()?;
+        Ok(Self { pool, schema: database.schema.as_str().into(), config })
+    }
+
+    /// A session from the pool. Dropping it gives it back.
+    ///
+    /// # Errors
+    /// No session within `database.connect_timeout`.
+    pub async fn get(&self) -> Result<Object, DbError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// A session of its own, outside the pool, and the task that drives it (for LISTEN).
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses.
+    pub async fn dedicated(
+        &self,
+    ) -> Result<
+        (
+            tokio_postgres::Client,
+            tokio_postgres::Connection<
+                tokio_postgres::Socket,
+                <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+            >,
+        ),
+        DbError,
+    > {
+        Ok(self.config.connect(tls_connector()?).await?)
+    }
+
+    /// The schema that holds everything of ours.
+    #[must_use]
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+}
+
+fn session_config(database: &Database, program: &str) -> Result<tokio_postgres::Config, DbError> {
+    let schema = &database.schema;
+    if schema.is_empty() || schema.len() > 63 || schema.contains('\0') {
+        return Err(DbError::Schema);
+    }
+    let mut config: tokio_postgres::Config =
+        database.url().expose_secret().parse().map_err(|_| DbError::Url)?;
+    let given = config.get_options().map(|o| format!("{o} ")).unwrap_or_default();
+    let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+    config
+        .options(format!(
+            "{given}-c search_path={} -c statement_timeout={}",
+            escape_option(&quoted),
+            database.statement_timeout.as_millis()
+        ))
+        .application_name(format!("tenant-sync {program}"))
+        .connect_timeout(database.connect_timeout)
+        .keepalives_idle(std::time::Duration::from_secs(10));
+    Ok(config)
+}
+
+/// The startup packet splits `options` at blanks unless they are escaped.
+fn escape_option(value: &str) -> String {
+    value.replace('\\', "\\\\").replace(' ', "\\ ")
+}
+
+fn tls_connector() -> Result<MakeRustlsConnect, DbError> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}

@@ -1,0 +1,1 @@
+//! The outbox: every SQL statement on "OutgoingRequest".

@@ -1,0 +1,1 @@
+//! Connection strings at rest: AES-256-GCM with key ids.
