@@ -4,7 +4,7 @@ use super::Limits;
 use super::error::MigrateError;
 use super::file::{Migration, Mode};
 use super::index::{self, Found};
-use super::live::{self, Failed, LiveTransaction};
+use super::live::{self, Attempts, Failed, LiveTransaction};
 use super::record::{self, Progress};
 use super::session::{Session, lost_or};
 use super::statement::Statement;
@@ -29,18 +29,23 @@ pub(super) async fn apply(
 
 /// All statements and the record in one transaction: it is there or it is not.
 async fn whole(session: &mut Session, migration: &Migration, limits: &Limits) -> Result<(), MigrateError> {
-    let first = migration.statements.first().map_or(1, |s| s.line);
-    let attempt = async || {
-        let Session { client, schema } = &mut *session;
-        let transaction = LiveTransaction::begin(client, schema, limits).await.map_err(Failed::at(first))?;
-        record::start(transaction.inner(), schema, migration).await.map_err(Failed::at(first))?;
-        for statement in &migration.statements {
-            transaction.run(statement).await?;
-        }
-        record::finish(transaction.inner(), schema, migration).await.map_err(Failed::at(first))?;
-        transaction.commit().await.map_err(Failed::at(first))
-    };
-    live::retry(limits, attempt).await.map_err(|(failed, attempts)| failed.of(&migration.name, attempts, false))
+    let mut attempts = Attempts::new(limits);
+    while let Err(failed) = whole_once(session, migration, limits).await {
+        attempts.after(failed, &migration.name, false).await?;
+    }
+    Ok(())
+}
+
+async fn whole_once(session: &mut Session, migration: &Migration, limits: &Limits) -> Result<(), Failed> {
+    let Session { client, schema } = session;
+    let at = Failed::at(migration.statements.first().map_or(1, |s| s.line));
+    let transaction = LiveTransaction::begin(client, schema, limits).await.map_err(&at)?;
+    record::start(transaction.inner(), schema, migration).await.map_err(&at)?;
+    for statement in &migration.statements {
+        transaction.run(statement).await?;
+    }
+    record::finish(transaction.inner(), schema, migration).await.map_err(&at)?;
+    transaction.commit().await.map_err(&at)
 }
 
 /// Each statement by itself. What is done is recorded, so that the next attempt goes on behind it, also
@@ -60,9 +65,10 @@ async fn one_by_one(
         let begun_before = progress.begun.as_ref() == Some(&statement.fingerprint);
         progress.begun = Some(statement.fingerprint.clone());
         record::save(client, schema, migration, &progress).await.map_err(|e| lost_or(e, name))?;
-        live::retry(limits, async || alone(session, statement, begun_before, limits).await)
-            .await
-            .map_err(|(failed, attempts)| failed.of(name, attempts, true))?;
+        let mut attempts = Attempts::new(limits);
+        while let Err(failed) = alone(session, statement, begun_before, limits).await {
+            attempts.after(failed, name, true).await?;
+        }
         progress.done.push(statement.fingerprint.clone());
         record::save(client, schema, migration, &progress).await.map_err(|e| lost_or(e, name))?;
     }
@@ -101,16 +107,20 @@ async fn in_batches(
         if progress.done.contains(&statement.fingerprint) {
             continue;
         }
+        let mut attempts = Attempts::new(limits);
         loop {
-            let attempt = async || batch(session, migration, statement, &progress, limits).await;
-            let (after, rows) = live::retry(limits, attempt)
-                .await
-                .map_err(|(failed, attempts)| failed.of(name, attempts, progress.batches > 0))?;
-            progress = after;
-            if rows == 0 {
-                break;
+            match batch(session, migration, statement, &progress, limits).await {
+                Ok((after, 0)) => {
+                    progress = after;
+                    break;
+                }
+                Ok((after, rows)) => {
+                    tracing::debug!(migration = %name, rows, rows_total = after.rows, "batch done");
+                    progress = after;
+                    attempts = Attempts::new(limits);
+                }
+                Err(failed) => attempts.after(failed, name, progress.batches > 0).await?,
             }
-            tracing::debug!(migration = %name, rows, rows_total = progress.rows, "batch done");
         }
     }
     record::finish(&session.client, &session.schema, migration).await.map_err(lost)

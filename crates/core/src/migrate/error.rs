@@ -77,7 +77,9 @@ pub enum MigrateError {
         holder: String,
     },
     /// A lock was not to be had in any of the attempts.
-    #[error("{name} line {line}: no lock within {attempts} attempts, the table is in use: {reason}. Nothing of this transaction was applied; run it again when it is quieter")]
+    #[error(
+        "{name} line {line}: no lock within {attempts} attempts, the table is in use: {reason}. Nothing of this transaction was applied; run it again when it is quieter"
+    )]
     Busy {
         /// The migration.
         name: String,
@@ -101,7 +103,9 @@ pub enum MigrateError {
         partly: bool,
     },
     /// The session that holds the lock is gone, and with it the lock.
-    #[error("the session to the internal Postgres ended during {during}; run it again, it goes on where it stopped")]
+    #[error(
+        "the session to the internal Postgres ended during {during}; run it again, it goes on where it stopped"
+    )]
     SessionLost {
         /// What was being done.
         during: String,
@@ -135,7 +139,8 @@ impl MigrateError {
         match self {
             Self::Database(DbError::Connect(_)) | Self::SessionLost { .. } | Self::Locked { .. } => true,
             Self::Database(DbError::Query(error)) => error.as_db_error().is_none_or(|e| {
-                is_shutdown(e.code()) || [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS].contains(e.code())
+                is_shutdown(e.code())
+                    || [SqlState::CANNOT_CONNECT_NOW, SqlState::TOO_MANY_CONNECTIONS].contains(e.code())
             }),
             _ => false,
         }
@@ -155,11 +160,8 @@ pub(super) fn ends_session(error: &tokio_postgres::Error) -> bool {
 
 /// Whether waiting a little and trying again is the answer.
 pub(super) fn is_lock_conflict(error: &tokio_postgres::Error) -> bool {
-    let conflicts = [
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::T_R_SERIALIZATION_FAILURE,
-    ];
+    let conflicts =
+        [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
     error.code().is_some_and(|code| conflicts.contains(code))
 }
 
@@ -176,5 +178,7 @@ fn is_shutdown(code: &SqlState) -> bool {
 
 /// Message and SQLSTATE. The detail is left out: it can carry values of rows.
 pub(super) fn reason(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |e| format!("{} ({})", e.message(), e.code().code()))
+    error
+        .as_db_error()
+        .map_or_else(|| error.to_string(), |e| format!("{} ({})", e.message(), e.code().code()))
 }

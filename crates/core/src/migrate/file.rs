@@ -74,7 +74,9 @@ pub enum FileProblem {
     #[error("line {0}: transactions are begun and ended by the runner, not by a migration")]
     TransactionControl(usize),
     /// PostgreSQL runs it only outside a transaction.
-    #[error("line {0}: this statement runs only outside a transaction; the file needs `-- tenant-sync: no-transaction`")]
+    #[error(
+        "line {0}: this statement runs only outside a transaction; the file needs `-- tenant-sync: no-transaction`"
+    )]
     NeedsNoTransaction(usize),
     /// An index that could not be found again after a crash.
     #[error("line {0}: CREATE INDEX CONCURRENTLY needs a name for the index")]
@@ -93,7 +95,8 @@ impl Migration {
         let number = number_of(file_name).ok_or(FileProblem::Name)?;
         let text = text.replace("\r\n", "\n");
         let (mode, breaking) = directives(&text)?;
-        let statements = statement::split(&text).map_err(|(what, line)| FileProblem::Unterminated { line, what })?;
+        let statements =
+            statement::split(&text).map_err(|(what, line)| FileProblem::Unterminated { line, what })?;
         if statements.is_empty() {
             return Err(FileProblem::Empty);
         }

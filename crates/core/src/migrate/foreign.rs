@@ -20,8 +20,10 @@ pub(super) async fn refuse(
 ) -> Result<(), MigrateError> {
     let begun = |name: &str| records.iter().any(|r| r.name == name);
     let ours = objects::made_by(migrations.iter().filter(|m| begun(&m.name)));
-    let wanted: BTreeSet<Object> =
-        objects::created_by(migrations.iter().filter(|m| !begun(&m.name))).difference(&ours).cloned().collect();
+    let wanted: BTreeSet<Object> = objects::created_by(migrations.iter().filter(|m| !begun(&m.name)))
+        .difference(&ours)
+        .cloned()
+        .collect();
     let taken = existing(client, schema, &wanted).await?;
     if taken.is_empty() {
         return Ok(());
@@ -38,7 +40,8 @@ pub(super) async fn existing(
     schema: &str,
     objects: &BTreeSet<Object>,
 ) -> Result<Vec<Object>, tokio_postgres::Error> {
-    let names = |space| objects.iter().filter(|o| o.space == space).map(|o| o.name.as_str()).collect::<Vec<_>>();
+    let names =
+        |space| objects.iter().filter(|o| o.space == space).map(|o| o.name.as_str()).collect::<Vec<_>>();
     let (relations, routines, types) = (names(Space::Relation), names(Space::Routine), names(Space::Type));
     let sql = "with ns as (select oid from pg_namespace where nspname = $1) \
         select 0, relname::text from pg_class join ns on ns.oid = relnamespace \

@@ -18,8 +18,7 @@ pub(super) enum Found {
 pub(super) async fn find(session: &Session, name: &str) -> Result<Found, tokio_postgres::Error> {
     let sql = "select indisvalid and indisready from pg_index join pg_class c on c.oid = indexrelid \
                join pg_namespace n on n.oid = relnamespace where nspname = $1 and relname = $2";
-    let rows =
-        session.client.query_typed(sql, &[(&session.schema, Type::TEXT), (&name, Type::TEXT)]).await?;
+    let rows = session.client.query_typed(sql, &[(&session.schema, Type::TEXT), (&name, Type::TEXT)]).await?;
     Ok(match rows.first().map(|row| row.get(0)) {
         None => Found::Nothing,
         Some(true) => Found::Valid,

@@ -111,6 +111,15 @@ fn word(rest: &str) -> Result<(Kind, usize), &'static str> {
     Ok((Kind::Word(name.to_lowercase()), length))
 }
 
+/// What stands between the quotes of a string or dollar quote; doubled quotes stay doubled.
+pub(super) fn content(literal: &str) -> Option<&str> {
+    let inner = match dollar_tag(literal) {
+        Some(tag) => literal.strip_prefix(tag)?.strip_suffix(tag)?,
+        None => literal.strip_prefix('\'')?.strip_suffix('\'')?,
+    };
+    Some(inner)
+}
+
 fn begins_name(c: char) -> bool {
     c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
 }

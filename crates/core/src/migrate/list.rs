@@ -25,7 +25,9 @@ impl Migrations {
     ///
     /// # Errors
     /// A file with a mistake in it, or a number that a set has twice.
-    pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>) -> Result<Self, MigrateError> {
+    pub fn parse<'a>(
+        files: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
+    ) -> Result<Self, MigrateError> {
         let mut sets: Vec<&str> = Vec::new();
         let mut all: Vec<Migration> = Vec::new();
         for (set, file, text) in files {

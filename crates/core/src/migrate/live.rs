@@ -24,8 +24,7 @@ impl Failed {
         move |error| Self { line, error }
     }
 
-    /// What it means for the migration `name`; `partly` = earlier statements of it stay done.
-    pub(super) fn of(self, name: &str, attempts: u32, partly: bool) -> MigrateError {
+    fn of(self, name: &str, attempts: u32, partly: bool) -> MigrateError {
         let (name, line, reason) = (name.to_owned(), self.line, reason(&self.error));
         if ends_session(&self.error) {
             MigrateError::SessionLost { during: format!("{name} line {line}") }
@@ -37,24 +36,36 @@ impl Failed {
     }
 }
 
-/// Makes attempts until one does not end at a lock. Returns the last failure and the number of attempts.
-pub(super) async fn retry<T>(
-    limits: &Limits,
-    mut attempt: impl AsyncFnMut() -> Result<T, Failed>,
-) -> Result<T, (Failed, u32)> {
-    let mut pause = limits.backoff_min;
-    for number in 1_u32.. {
-        match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(failed) if number < limits.attempts && is_lock_conflict(&failed.error) => {
-                tracing::debug!(attempt = number, reason = reason(&failed.error), "no lock, trying again");
-                tokio::time::sleep(jittered(pause)).await;
-                pause = (pause * 2).min(limits.backoff_max);
-            }
-            Err(failed) => return Err((failed, number)),
-        }
+/// Attempts at something that may end at a lock.
+#[derive(Debug)]
+pub(super) struct Attempts<'a> {
+    limits: &'a Limits,
+    made: u32,
+    pause: Duration,
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn new(limits: &'a Limits) -> Self {
+        Self { limits, made: 0, pause: limits.backoff_min }
     }
-    unreachable!("the last attempt returns")
+
+    /// After an attempt that failed: waits before the next one, or says why there is none.
+    /// `partly` = earlier statements of `name` stay done.
+    pub(super) async fn after(
+        &mut self,
+        failed: Failed,
+        name: &str,
+        partly: bool,
+    ) -> Result<(), MigrateError> {
+        self.made += 1;
+        if self.made >= self.limits.attempts || !is_lock_conflict(&failed.error) {
+            return Err(failed.of(name, self.made, partly));
+        }
+        tracing::debug!(attempt = self.made, reason = reason(&failed.error), "no lock, trying again");
+        tokio::time::sleep(jittered(self.pause)).await;
+        self.pause = (self.pause * 2).min(self.limits.backoff_max);
+        Ok(())
+    }
 }
 
 /// A transaction in our schema, in which all statements together wait about `lock_timeout` for locks: the
@@ -71,7 +82,8 @@ impl<'a> LiveTransaction<'a> {
         schema: &str,
         limits: &Limits,
     ) -> Result<Self, tokio_postgres::Error> {
-        let transaction = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await?;
+        let transaction =
+            client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().await?;
         transaction.batch_execute(&format!("set local search_path = {}", search_path(schema))).await?;
         Ok(Self { transaction, begun: Instant::now(), lock_timeout: limits.lock_timeout })
     }
@@ -79,7 +91,8 @@ impl<'a> LiveTransaction<'a> {
     /// Runs one statement and returns the rows that it touched.
     pub(super) async fn run(&self, statement: &Statement) -> Result<u64, Failed> {
         self.bound_lock_wait().await.map_err(Failed::at(statement.line))?;
-        let messages = self.transaction.simple_query(&statement.text).await.map_err(|e| located(e, statement))?;
+        let messages =
+            self.transaction.simple_query(&statement.text).await.map_err(|e| located(e, statement))?;
         Ok(rows_of(&messages))
     }
 
@@ -106,7 +119,11 @@ impl<'a> LiveTransaction<'a> {
 
 /// Runs a statement outside a transaction. One that works concurrently waits as long as it takes: it waits
 /// for the application's transactions, and none of them for it.
-pub(super) async fn run_alone(session: &Session, statement: &Statement, limits: &Limits) -> Result<(), Failed> {
+pub(super) async fn run_alone(
+    session: &Session,
+    statement: &Statement,
+    limits: &Limits,
+) -> Result<(), Failed> {
     let wait = if statement.must_run_alone() { Duration::ZERO } else { limits.lock_timeout };
     let bound = format!("set lock_timeout = '{}ms'", wait.as_millis());
     session.client.batch_execute(&bound).await.map_err(Failed::at(statement.line))?;
@@ -124,6 +141,7 @@ fn located(error: tokio_postgres::Error, statement: &Statement) -> Failed {
 }
 
 fn rows_of(messages: &[SimpleQueryMessage]) -> u64 {
-    let counts = messages.iter().map(|m| if let SimpleQueryMessage::CommandComplete(rows) = m { *rows } else { 0 });
+    let counts =
+        messages.iter().map(|m| if let SimpleQueryMessage::CommandComplete(rows) = m { *rows } else { 0 });
     counts.sum()
 }

@@ -93,12 +93,14 @@ impl Migrator {
             return Ok(up_to_date(&status));
         }
         foreign::refuse(&session.client, &session.schema, &self.migrations, &records).await?;
-        record::ensure_table(&mut session.client, &session.schema).await?;
         let mut applied = Vec::new();
         for migration in self.migrations.iter().filter(|m| missing.contains(&m.name)) {
             if observer.before(migration) == Decision::Stop {
                 let missing = missing.into_iter().filter(|name| !applied.contains(name)).collect();
                 return Ok(Outcome::Stopped { applied, missing });
+            }
+            if applied.is_empty() {
+                record::ensure_table(&mut session.client, &session.schema).await?;
             }
             tracing::info!(migration = %migration.name, "applying migration");
             let progress = records.iter().find(|r| r.name == migration.name).map(|r| r.progress.clone());

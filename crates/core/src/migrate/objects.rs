@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::file::Migration;
-use super::lexer::Token;
+use super::lexer::{self, Kind, Token};
 use super::statement::Statement;
 
 /// What shares a space of names in a schema.
@@ -42,19 +42,18 @@ impl fmt::Display for Object {
 /// What is there after `migrations` ran in this order: what they create, less what they drop or rename.
 pub(super) fn made_by<'a>(migrations: impl IntoIterator<Item = &'a Migration>) -> BTreeSet<Object> {
     let mut made = BTreeSet::new();
-    for statement in migrations.into_iter().flat_map(|m| &m.statements) {
-        match effect(statement) {
-            Some(Effect::Makes(object)) => {
+    for effect in migrations.into_iter().flat_map(|m| &m.statements).flat_map(effects) {
+        match effect {
+            Effect::Makes(object) => {
                 made.insert(object);
             }
-            Some(Effect::Drops(objects)) => objects.iter().for_each(|object| {
+            Effect::Drops(objects) => objects.iter().for_each(|object| {
                 made.remove(object);
             }),
-            Some(Effect::Renames(from, to)) => {
+            Effect::Renames(from, to) => {
                 made.remove(&from);
                 made.insert(to);
             }
-            None => {}
         }
     }
     made
@@ -62,7 +61,7 @@ pub(super) fn made_by<'a>(migrations: impl IntoIterator<Item = &'a Migration>) -
 
 /// Every name that `migrations` give to something, also to what a later one drops again.
 pub(super) fn created_by<'a>(migrations: impl IntoIterator<Item = &'a Migration>) -> BTreeSet<Object> {
-    let effects = migrations.into_iter().flat_map(|m| &m.statements).filter_map(effect);
+    let effects = migrations.into_iter().flat_map(|m| &m.statements).flat_map(effects);
     effects
         .filter_map(|effect| match effect {
             Effect::Makes(object) | Effect::Renames(_, object) => Some(object),
@@ -78,8 +77,33 @@ enum Effect {
     Renames(Object, Object),
 }
 
-fn effect(statement: &Statement) -> Option<Effect> {
-    let (verb, rest) = statement.tokens.split_first()?;
+/// What a statement does itself, and what the functions and blocks in it make: their text is SQL, too.
+fn effects(statement: &Statement) -> Vec<Effect> {
+    let inside = statement.tokens.iter().filter(|t| t.kind == Kind::Literal);
+    let mut found: Vec<Effect> = inside
+        .flat_map(|t| made_within(&statement.text[t.start - statement.start..t.end - statement.start]))
+        .collect();
+    found.extend(effect(&statement.tokens));
+    found
+}
+
+/// Names that the text of a string gives to something. Text that is no SQL makes nothing.
+fn made_within(literal: &str) -> Vec<Effect> {
+    let Some(text) = lexer::content(literal) else { return Vec::new() };
+    let Ok(tokens) = lexer::tokens(text) else { return Vec::new() };
+    let mut found = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        if token.is("create") {
+            found.extend(created(&tokens[index + 1..]).map(Effect::Makes));
+        } else if token.kind == Kind::Literal {
+            found.extend(made_within(&text[token.start..token.end]));
+        }
+    }
+    found
+}
+
+fn effect(tokens: &[Token]) -> Option<Effect> {
+    let (verb, rest) = tokens.split_first()?;
     if verb.is("create") {
         return created(rest).map(Effect::Makes);
     }

@@ -70,11 +70,11 @@ pub(super) async fn read(client: &Client, schema: &str) -> Result<Vec<Record>, M
         .collect()
 }
 
-/// Makes the table, with its schema if that is missing; refuses one that is not ours.
+/// Whether the table exists.
 ///
 /// # Errors
-/// A statement fails, or a table of this name has other columns.
-pub(super) async fn ensure_table(client: &mut Client, schema: &str) -> Result<(), MigrateError> {
+/// The query fails, or a table of this name has other columns than ours.
+pub(super) async fn exists(client: &impl GenericClient, schema: &str) -> Result<bool, MigrateError> {
     let columns = client
         .query_typed(
             "select attname::text from pg_attribute a join pg_class c on c.oid = attrelid \
@@ -83,9 +83,18 @@ pub(super) async fn ensure_table(client: &mut Client, schema: &str) -> Result<()
             &[(&schema, Type::TEXT), (&TABLE, Type::TEXT)],
         )
         .await?;
-    if !columns.is_empty() {
-        let ours = columns.iter().all(|row| COLUMNS.contains(&row.get::<_, &str>(0)));
-        return if ours && columns.len() == COLUMNS.len() { Ok(()) } else { Err(foreign(schema)) };
+    let ours =
+        columns.len() == COLUMNS.len() && columns.iter().all(|row| COLUMNS.contains(&row.get::<_, &str>(0)));
+    if ours || columns.is_empty() { Ok(ours) } else { Err(foreign(schema)) }
+}
+
+/// Makes the table, with its schema if that is missing; refuses one that is not ours.
+///
+/// # Errors
+/// As [`exists`].
+pub(super) async fn ensure_table(client: &mut Client, schema: &str) -> Result<(), MigrateError> {
+    if exists(client, schema).await? {
+        return Ok(());
     }
     let made = client
         .query_typed("select from pg_namespace where nspname = $1", &[(&schema, Type::TEXT)])
@@ -134,7 +143,11 @@ pub(super) async fn start(
     client
         .execute_typed(
             &sql,
-            &[(&migration.name, Type::TEXT), (&migration.checksum, Type::TEXT), (&migration.breaking, Type::BOOL)],
+            &[
+                (&migration.name, Type::TEXT),
+                (&migration.checksum, Type::TEXT),
+                (&migration.breaking, Type::BOOL),
+            ],
         )
         .await
         .map(drop)
@@ -147,8 +160,10 @@ pub(super) async fn save(
     migration: &Migration,
     progress: &Progress,
 ) -> Result<(), tokio_postgres::Error> {
-    let sql =
-        format!(r#"update {}."{TABLE}" set progress = $2::text::jsonb where "migrationName" = $1"#, quote(schema));
+    let sql = format!(
+        r#"update {}."{TABLE}" set progress = $2::text::jsonb where "migrationName" = $1"#,
+        quote(schema)
+    );
     let progress = serde_json::to_string(progress).unwrap_or_else(|_| "{}".into());
     client.execute_typed(&sql, &[(&migration.name, Type::TEXT), (&progress, Type::TEXT)]).await.map(drop)
 }

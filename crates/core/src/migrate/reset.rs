@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{GenericClient, Transaction};
 
 use super::error::{MigrateError, reason};
-use super::live::{self, Failed, LiveTransaction};
+use super::live::{Attempts, Failed, LiveTransaction};
 use super::migrator::Migrator;
 use super::objects::{self, Object, Space};
 use super::record::{self, Record, SCHEMA_COMMENT};
@@ -75,11 +75,13 @@ impl Migrator {
         session.settle().await?;
         session.lock(&self.limits, observer).await?;
         let records = self.known_records(&session).await?;
-        let attempt = async || self.attempt(&mut session, &records, database).await;
-        match live::retry(&self.limits, attempt).await {
-            Ok(Attempt::Dropped(names)) => Ok(names),
-            Ok(Attempt::Refused(error)) => Err(error),
-            Err((failed, attempts)) => Err(failed.of("reset", attempts, false)),
+        let mut attempts = Attempts::new(&self.limits);
+        loop {
+            match self.attempt(&mut session, &records, database).await {
+                Ok(Attempt::Dropped(names)) => return Ok(names),
+                Ok(Attempt::Refused(error)) => return Err(error),
+                Err(failed) => attempts.after(failed, "reset", false).await?,
+            }
         }
     }
 
@@ -107,6 +109,7 @@ impl Migrator {
     }
 
     async fn known_records(&self, session: &Session) -> Result<Vec<Record>, MigrateError> {
+        record::exists(&session.client, &session.schema).await?;
         let (status, records) = self.compare(session).await?;
         let names = status.names(State::Unknown);
         if names.is_empty() { Ok(records) } else { Err(MigrateError::Unknown { names }) }
@@ -121,12 +124,13 @@ impl Migrator {
     ) -> Result<Vec<Drop>, tokio_postgres::Error> {
         let begun = |name: &str| records.iter().any(|r| r.name == name);
         let mut made: BTreeSet<Object> = objects::made_by(self.migrations.iter().filter(|m| begun(&m.name)));
-        if !records.is_empty() {
-            made.insert(Object { space: Space::Relation, name: record::TABLE.to_owned() });
-        }
+        // Reading the records has shown that this one is ours.
+        made.insert(Object { space: Space::Relation, name: record::TABLE.to_owned() });
         let existing = foreign::existing(client, schema, &made).await?;
-        let names = |space| existing.iter().filter(|o| o.space == space).map(|o| o.name.as_str()).collect::<Vec<_>>();
-        let (relations, routines, types) = (names(Space::Relation), names(Space::Routine), names(Space::Type));
+        let names =
+            |space| existing.iter().filter(|o| o.space == space).map(|o| o.name.as_str()).collect::<Vec<_>>();
+        let (relations, routines, types) =
+            (names(Space::Relation), names(Space::Routine), names(Space::Type));
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
             (&schema, Type::TEXT),
             (&relations, Type::TEXT_ARRAY),
@@ -197,7 +201,10 @@ async fn drop_all(
 }
 
 /// Drops one thing, or says what depends on it.
-async fn try_drop(transaction: &mut Transaction<'_>, drop: &Drop) -> Result<Option<String>, tokio_postgres::Error> {
+async fn try_drop(
+    transaction: &mut Transaction<'_>,
+    drop: &Drop,
+) -> Result<Option<String>, tokio_postgres::Error> {
     let savepoint = transaction.savepoint("one").await?;
     match savepoint.batch_execute(&drop.sql).await {
         Ok(()) => savepoint.commit().await.map(|()| None),
@@ -222,7 +229,9 @@ async fn database(client: &impl GenericClient) -> Result<String, tokio_postgres:
 /// Rows of `"ExternalDatabase"`, 0 if there is no such table.
 async fn targets(client: &impl GenericClient, schema: &str) -> Result<i64, tokio_postgres::Error> {
     let table = format!("{}.\"ExternalDatabase\"", quote(schema));
-    let exists = client.query_typed("select from pg_class where oid = to_regclass($1)", &[(&table, Type::TEXT)]).await?;
+    let exists = client
+        .query_typed("select from pg_class where oid = to_regclass($1)", &[(&table, Type::TEXT)])
+        .await?;
     if exists.is_empty() {
         return Ok(0);
     }

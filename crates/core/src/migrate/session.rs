@@ -44,7 +44,11 @@ impl Session {
 
     /// Waits for the lock by asking again and again. A session that *blocks* on an advisory lock holds a
     /// snapshot, and CREATE INDEX CONCURRENTLY of the migrator ahead would wait for that for ever.
-    pub(super) async fn lock(&self, limits: &Limits, observer: &mut dyn Observer) -> Result<(), MigrateError> {
+    pub(super) async fn lock(
+        &self,
+        limits: &Limits,
+        observer: &mut dyn Observer,
+    ) -> Result<(), MigrateError> {
         let sql = "select pg_try_advisory_lock($1, $2)";
         let key = schema_key(&self.schema);
         let begun = Instant::now();

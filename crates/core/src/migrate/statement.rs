@@ -13,6 +13,8 @@ pub struct Statement {
     pub line: usize,
     /// What it is known by when a migration is resumed: its text, and how often the same text came before.
     pub(super) fingerprint: String,
+    /// The byte of the file at which it begins; its tokens count from the file's first byte.
+    pub(super) start: usize,
     pub(super) tokens: Vec<Token>,
 }
 
@@ -47,6 +49,7 @@ fn push(text: &str, tokens: Vec<Token>, statements: &mut Vec<Statement>) {
         text: statement.to_owned(),
         line: line_of(text, first.start),
         fingerprint,
+        start: first.start,
         tokens,
     });
 }
@@ -111,9 +114,9 @@ impl Statement {
     /// Whether PostgreSQL refuses it inside a transaction. Such a statement also waits for every
     /// transaction of the application, without making any of them wait.
     pub(super) fn must_run_alone(&self) -> bool {
-        let concurrent = ["create", "drop", "reindex", "alter"].iter().any(|verb| self.begins(&[verb]))
-            && self.tokens.iter().take_while(|t| !t.is_symbol('(') || self.begins(&["reindex"])).any(|t| t.is("concurrently"));
-        concurrent || self.begins(&["vacuum"])
+        let verb = ["create", "drop", "reindex", "alter"].iter().any(|verb| self.begins(&[verb]));
+        let mut words = self.tokens.iter().take_while(|t| !t.is_symbol('(') || self.begins(&["reindex"]));
+        verb && words.any(|t| t.is("concurrently")) || self.begins(&["vacuum"])
     }
 
     /// Whether "0 rows touched" means that it is done.

@@ -51,7 +51,8 @@ impl Status {
             migrations.iter().map(|m| known(m, by_name.get(m.name.as_str()).copied())).collect();
         let names: BTreeSet<&str> = migrations.iter().map(|m| m.name.as_str()).collect();
         let sets = migrations.sets();
-        let unknown = records.iter().filter(|r| !names.contains(r.name.as_str()) && sets.contains(set_of(&r.name)));
+        let unknown =
+            records.iter().filter(|r| !names.contains(r.name.as_str()) && sets.contains(set_of(&r.name)));
         entries.extend(unknown.map(|r| Entry {
             name: r.name.clone(),
             state: State::Unknown,
@@ -90,7 +91,9 @@ impl Status {
         }
         for late in self.entries.iter().filter(|e| e.state == State::Pending) {
             let later = self.entries.iter().filter(|e| {
-                e.finished_at.is_some() && set_of(&e.name) == set_of(&late.name) && place(&e.name) >= place(&late.name)
+                e.finished_at.is_some()
+                    && set_of(&e.name) == set_of(&late.name)
+                    && place(&e.name) >= place(&late.name)
             });
             if let Some(after) = later.max_by_key(|e| place(&e.name)) {
                 return Err(MigrateError::OutOfOrder { name: late.name.clone(), after: after.name.clone() });
