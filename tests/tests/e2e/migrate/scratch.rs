@@ -29,7 +29,8 @@ pub(super) async fn on_database<F: Future<Output = ()>>(test: impl FnOnce(std::s
     let base = base.rsplit_once('/').map_or(base, |(base, _)| base);
     let url = format!("{base}/{name}?{query}");
     let scratch = std::sync::Arc::new(Scratch { name: name.clone(), url });
-    let result = AssertUnwindSafe(test(scratch)).catch_unwind().await;
+    let test = async { tokio::time::timeout(3 * DEADLINE, test(scratch)).await.expect("the test ends in time") };
+    let result = AssertUnwindSafe(test).catch_unwind().await;
     admin
         .batch_execute(&format!("drop database if exists {name} with (force)"))
         .await
