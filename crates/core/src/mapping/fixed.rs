@@ -54,7 +54,7 @@ pub(super) fn predicate_follows(
 fn parts(condition: &[Token], alias: Option<&str>) -> Vec<Part> {
     let condition = without_parentheses(condition);
     let mut depth = 0_usize;
-    let mut ranges = vec![0..condition.len()];
+    let (mut conjuncts, mut start) = (Vec::new(), 0);
     for (at, token) in condition.iter().enumerate() {
         match token {
             Token::Mark('(' | '[') => depth += 1,
@@ -64,18 +64,17 @@ fn parts(condition: &[Token], alias: Option<&str>) -> Vec<Part> {
                 return vec![Part::Other];
             }
             Token::Word(w) if depth == 0 && w == "and" => {
-                if let Some(last) = ranges.last_mut() {
-                    last.end = at;
-                }
-                ranges.push(at + 1..condition.len());
+                conjuncts.push(&condition[start..at]);
+                start = at + 1;
             }
             _ => {}
         }
     }
-    if let [_] = ranges.as_slice() {
+    if conjuncts.is_empty() {
         return vec![part(condition, alias)];
     }
-    ranges.into_iter().flat_map(|range| parts(&condition[range], alias)).collect()
+    conjuncts.push(&condition[start..]);
+    conjuncts.into_iter().flat_map(|conjunct| parts(conjunct, alias)).collect()
 }
 
 fn part(condition: &[Token], alias: Option<&str>) -> Part {

@@ -108,6 +108,8 @@ pub struct Join {
 pub struct Touch {
     /// A table in the internal schema, which the sequencer looks after.
     pub table: String,
+    /// Its column that says whose row it is.
+    pub tenant: String,
     /// Pairs of equal columns: the touching table's, the source's.
     pub on: Vec<(String, String)>,
     #[serde(skip)]
@@ -124,8 +126,7 @@ pub struct Index {
     pub(super) line: u32,
 }
 
-/// A change of a row of `changed` is a change of the rows of `dependent` (of the same tenant) that agree in
-/// `columns`.
+/// A change of a row of `changed` is a change of the rows of `dependent` that agree in `columns`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dependency {
@@ -133,7 +134,7 @@ pub struct Dependency {
     pub changed: String,
     /// The table whose rows are sent again.
     pub dependent: String,
-    /// Pairs of equal columns: the changed table's, the dependent's; sorted.
+    /// Pairs of equal columns: the changed table's, the dependent's; the tenant columns first, the others sorted.
     pub columns: Vec<(String, String)>,
 }
 
@@ -216,7 +217,11 @@ impl Mapping {
             pairs.chain([(join.table.as_str(), join.tenant.as_str())])
         });
         let touched = self.touches.iter().flat_map(move |touch| {
-            touch.on.iter().flat_map(move |(t, s)| [(touch.table.as_str(), t.as_str()), (source, s.as_str())])
+            let pairs = touch
+                .on
+                .iter()
+                .flat_map(move |(t, s)| [(touch.table.as_str(), t.as_str()), (source, s.as_str())]);
+            pairs.chain([(touch.table.as_str(), touch.tenant.as_str())])
         });
         referenced.chain(joined).chain(touched).chain([(source, self.source.tenant.as_str())])
     }
@@ -238,8 +243,10 @@ pub fn dependencies(mappings: &[Mapping]) -> Vec<Dependency> {
     let mut found = BTreeSet::new();
     for mapping in mappings {
         for touch in &mapping.touches {
-            let mut columns = touch.on.clone();
+            let tenant = (touch.tenant.clone(), mapping.source.tenant.clone());
+            let mut columns: Vec<_> = touch.on.iter().filter(|pair| **pair != tenant).cloned().collect();
             columns.sort();
+            columns.insert(0, tenant);
             found.insert(Dependency {
                 changed: touch.table.clone(),
                 dependent: mapping.source.table.clone(),

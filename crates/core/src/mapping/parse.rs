@@ -42,7 +42,8 @@ fn read_mapping<'t>(reader: &mut Reader<'t>, file: &str, mut top: Section<'t>) -
 
     let joins: Vec<Join> = join_sections.into_iter().map(|s| read_join(reader, s, &source.tenant)).collect();
     let mut aliases = vec![SOURCE_ALIAS];
-    aliases.extend(joins.iter().map(|join| join.alias.as_str()));
+    aliases.extend(joins.iter().map(|join| join.alias.as_str()).filter(|alias| !alias.is_empty()));
+    let touches = touch_sections.into_iter().map(|s| read_touch(reader, s, &source.tenant)).collect();
     let columns =
         column_sections.into_iter().map(|s| read_column(reader, s, &aliases, &target.key)).collect();
     Mapping {
@@ -52,7 +53,7 @@ fn read_mapping<'t>(reader: &mut Reader<'t>, file: &str, mut top: Section<'t>) -
         source,
         target,
         columns,
-        touches: touch_sections.into_iter().map(|s| read_touch(reader, s)).collect(),
+        touches,
         indexes: index_sections.into_iter().map(|s| read_index(reader, s)).collect(),
         joins,
         file: file.to_owned(),
@@ -116,7 +117,7 @@ fn read_join<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source_tenan
     rule(reader, &alias, names::check_alias);
     let tenant = read_tenant(reader, &mut section, source_tenant);
     let on = read_pairs(reader, &mut section);
-    let condition = section.text_or_none(reader, "where");
+    let condition = section.text_or_none(reader, "where").filter(|_| !alias.value.is_empty());
     section.finish(reader);
     Join {
         condition: condition.map(|text| read_expression(reader, &text, &[alias.value.as_str()])),
@@ -128,13 +129,14 @@ fn read_join<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source_tenan
     }
 }
 
-fn read_touch<'t>(reader: &mut Reader<'t>, mut section: Section<'t>) -> Touch {
+fn read_touch<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source_tenant: &str) -> Touch {
     let line = section.line;
     let table = section.text(reader, "table");
     rule(reader, &table, names::check_source_name);
+    let tenant = read_tenant(reader, &mut section, source_tenant);
     let on = read_pairs(reader, &mut section);
     section.finish(reader);
-    Touch { table: table.value, on, line }
+    Touch { table: table.value, tenant, on, line }
 }
 
 fn read_index<'t>(reader: &mut Reader<'t>, mut section: Section<'t>) -> Index {

@@ -70,18 +70,18 @@ pub(super) struct Section<'t> {
     pub(super) line: u32,
     table: DeTable<'t>,
     asked: Vec<&'static str>,
+    /// It should be there and is not, which has been noted: nothing that it lacks is worth a word.
+    absent: bool,
 }
 
 impl<'t> Section<'t> {
     fn new(what: &'static str, line: u32, table: DeTable<'t>) -> Self {
-        Self { what, line, table, asked: Vec::new() }
+        Self { what, line, table, asked: Vec::new(), absent: false }
     }
 
     /// A text that must be there and say something; empty if not, which is noted.
     pub(super) fn text(&mut self, reader: &mut Reader<'t>, key: &'static str) -> At<String> {
-        if !self.table.contains_key(key) {
-            reader.refuse(self.line, format!("{} needs {key}", self.what));
-        }
+        self.require(reader, key, key);
         let Some(text) = self.text_or_none(reader, key) else {
             return At { value: String::new(), line: self.line };
         };
@@ -125,9 +125,7 @@ impl<'t> Section<'t> {
     /// A list of texts that must be there and not be empty.
     pub(super) fn names(&mut self, reader: &mut Reader<'t>, key: &'static str) -> At<Vec<String>> {
         let nothing = At { value: Vec::new(), line: self.line };
-        if !self.table.contains_key(key) {
-            reader.refuse(self.line, format!("{} needs {key}", self.what));
-        }
+        self.require(reader, key, key);
         let Some((line, value)) = self.take(reader, key) else { return nothing };
         let names: Option<Vec<String>> = match value {
             DeValue::Array(items) if !items.is_empty() => {
@@ -144,9 +142,7 @@ impl<'t> Section<'t> {
     /// A table of texts that must be there and not be empty, by key.
     pub(super) fn pairs(&mut self, reader: &mut Reader<'t>, key: &'static str) -> At<Vec<(String, String)>> {
         let nothing = At { value: Vec::new(), line: self.line };
-        if !self.table.contains_key(key) {
-            reader.refuse(self.line, format!("{} needs {key}", self.what));
-        }
+        self.require(reader, key, key);
         let Some((line, value)) = self.take(reader, key) else { return nothing };
         let pairs: Option<Vec<(String, String)>> = match value {
             DeValue::Table(table) if !table.is_empty() => table
@@ -164,10 +160,9 @@ impl<'t> Section<'t> {
 
     /// A table that must be there.
     pub(super) fn section(&mut self, reader: &mut Reader<'t>, key: &'static str, what: &'static str) -> Self {
-        let empty = || Section::new(what, 1, DeTable::new());
-        if !self.table.contains_key(key) {
-            reader.refuse(self.line, format!("{} needs {what}", self.what));
-        }
+        let at = self.line;
+        let empty = || Section { absent: true, ..Section::new(what, at, DeTable::new()) };
+        self.require(reader, key, what);
         let Some((line, value)) = self.take(reader, key) else { return empty() };
         match value {
             DeValue::Table(table) => Section::new(what, line, table),
@@ -203,6 +198,12 @@ impl<'t> Section<'t> {
             let line = reader.line(&key.span());
             let known = self.asked.join(", ");
             reader.refuse(line, format!("{} has no key {:?} (known: {known})", self.what, key.get_ref()));
+        }
+    }
+
+    fn require(&self, reader: &mut Reader<'t>, key: &str, what: &str) {
+        if !self.absent && !self.table.contains_key(key) {
+            reader.refuse(self.line, format!("{} needs {what}", self.what));
         }
     }
 

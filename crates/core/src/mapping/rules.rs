@@ -57,7 +57,9 @@ fn joins(mapping: &Mapping, reader: &mut Reader<'_>) {
         }
         let touched = mapping.touches.iter().any(|touch| {
             // Fewer pairs touch more rows, which is right, too.
-            touch.table == join.table && touch.on.iter().all(|pair| join.on.contains(pair))
+            touch.table == join.table
+                && touch.tenant == join.tenant
+                && touch.on.iter().all(|pair| join.on.contains(pair))
         });
         if !touched && !is_source_row(mapping, join) && !join.on.is_empty() && !join.table.is_empty() {
             reader.refuse(

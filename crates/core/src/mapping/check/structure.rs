@@ -179,6 +179,7 @@ fn check_touch(
     findings: &mut Findings<'_>,
 ) {
     let Some(touching) = sequenced_table(catalog, &touch.table, touch.line, findings) else { return };
+    tenant_column(touching, &touch.table, &touch.tenant, touch.line, findings);
     if !pairs(&touch.on, (&touch.table, touching), (&mapping.source.table, source), touch.line, findings) {
         return;
     }

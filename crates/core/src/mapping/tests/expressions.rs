@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
 use crate::mapping::fixed::{Constant, pinned, predicate_follows};
 use crate::mapping::{Expression, Reference};
 
@@ -63,7 +65,8 @@ fn anything_else_is_refused() {
         ("\"abc", "\" is opened"),
         ("E'abc\\'", "' is opened"),
         ("'a\\'", "backslash"),
-        ("E'a'\n'b\\' || (select 1) || '", "two string constants"),
+        ("E'a'\n'b'", "two string constants"),
+        ("E'a'\n'b\\' || (select 1) || '", "backslash"),
         ("U&'\\0041'", "U&"),
         ("u&\"a\"", "U&"),
         ("s.a, s.b", "a comma outside"),
@@ -116,6 +119,20 @@ fn a_plain_source_column() {
     assert_eq!(parse(" s . Id ").expect("good").plain_source_column(), Some("id"));
     for other in ["(s.\"Id\")", "email.\"Id\"", "s.\"Id\"::uuid", "'s'"] {
         assert_eq!(parse(other).expect("good").plain_source_column(), None, "{other}");
+    }
+}
+
+proptest! {
+    /// Whatever is written, what is accepted can stand in parentheses without reaching out of them.
+    #[test]
+    fn an_accepted_expression_stays_in_its_parentheses(text in "[-a-z0-9_.,:;'\"()\\[\\]$*/=\\\\ \\nEé]{0,24}") {
+        if let Ok(expr) = parse(&text) {
+            let nested = format!("({}) is null", expr.text());
+            let tokens = crate::mapping::lexer::tokens(&nested).expect("still readable");
+            let own = crate::mapping::lexer::tokens(&text).expect("readable");
+            prop_assert_eq!(&tokens[1..=own.len()], &own[..]);
+            prop_assert_eq!(tokens.len(), own.len() + 4);
+        }
     }
 }
 

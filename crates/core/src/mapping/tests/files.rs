@@ -34,8 +34,7 @@ fn missing_and_unknown_keys() {
         "\
 m.toml:12: [[join]] needs alias
 m.toml:14: [[join]] has no key \"alais\" (known: table, alias, tenant, on, where)
-m.toml:16: email.type: email is no alias here (known: )
-m.toml:32: email.value: email is no alias here (known: s, )",
+m.toml:34: email.value: email is no alias here (known: s)",
     );
     refused("type = \"uuid\"\n", "", "m.toml:25: [[column]] needs type");
     refused("expr = 's.\"projectUserId\"'\n", "", "m.toml:25: [[column]] needs expr");

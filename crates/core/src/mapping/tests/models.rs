@@ -39,18 +39,19 @@ fn reads_are_what_a_change_must_be_seen_in() {
 #[test]
 fn dependencies_are_sorted_and_stand_once() {
     let one = mapping(GOOD);
-    let other =
+    let same =
         mapping(&GOOD.replace("on = { projectUserId", "on = { tenancyId = \"tenancyId\", projectUserId"));
+    let other = mapping(&GOOD.replace("on = { projectUserId", "on = { id = \"id\", projectUserId"));
     let pair = |name: &str| (name.to_owned(), name.to_owned());
     let dependency = |columns: &[&str]| Dependency {
         changed: "ContactChannel".to_owned(),
         dependent: "ProjectUser".to_owned(),
         columns: columns.iter().map(|name| pair(name)).collect(),
     };
-    assert_eq!(one.touches(), [dependency(&["projectUserId"])]);
+    assert_eq!(one.touches(), [dependency(&["tenancyId", "projectUserId"])]);
     assert_eq!(
-        dependencies(&[other.clone(), one.clone(), one, other]),
-        [dependency(&["projectUserId"]), dependency(&["projectUserId", "tenancyId"])]
+        dependencies(&[other.clone(), one.clone(), same, one, other]),
+        [dependency(&["tenancyId", "id", "projectUserId"]), dependency(&["tenancyId", "projectUserId"])]
     );
 }
 
