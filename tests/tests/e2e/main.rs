@@ -1,0 +1,3 @@
+//! The end-to-end suites, one module each, in one binary.
+
+mod mapping;
