@@ -18,12 +18,12 @@ pub async fn enqueue(client: &Object, targets: &[TargetKey]) -> Result<u64, Erro
         .prepare_cached(
             r#"
 insert into "OutgoingRequest" (kind, "deduplicationKey", "tenancyId", "databaseId")
-select distinct 'sync', 'sync:' || e."tenancyId" || ':' || e.id, e."tenancyId", e.id collate "C"
+select distinct 'sync', 'sync:' || e."tenancyId" || ':' || e.id, e."tenancyId", e.id
 from unnest($1::uuid[], $2::text[]) as asked(tenancy, database)
 join "ExternalDatabase" e on e."tenancyId" = asked.tenancy and e.id = asked.database
 where e.state <> 'paused'
-order by e."tenancyId", e.id collate "C"
-on conflict ("deduplicationKey") where "deduplicationKey" is not null
+order by 2
+on conflict ("deduplicationKey") where kind = 'sync'
 do update set counter = "OutgoingRequest".counter + 1"#,
         )
         .await?;
@@ -39,11 +39,12 @@ pub struct Folded {
     pub targets: i64,
 }
 
-/// Turns what applications asked for (rows of kind `ask`, which `enqueue_tenant_sync` only inserts) into sync
-/// rows of each active target of the tenancy, oldest first, at most `limit` asks.
+/// Turns what applications asked for (rows of kind `ask`, one a target, which `enqueue_tenant_sync` only
+/// inserts) into sync rows, oldest first, at most `limit` asks. An ask for a target that is paused or gone
+/// meanwhile comes to nothing.
 ///
-/// Waits for nobody: what it touches it locks first, and where one of a tenancy's sync rows is locked by
-/// somebody else it leaves that tenancy's asks for a later call.
+/// Waits for nobody: what it touches it locks first, and where a target's sync row is locked by somebody else
+/// it leaves that target's asks for a later call.
 ///
 /// # Errors
 /// Postgres does.
@@ -52,29 +53,27 @@ pub async fn fold_asks(client: &Object, limit: i64) -> Result<Folded, Error> {
         .prepare_cached(
             r#"
 with asks as materialized (
-    select id, "tenancyId" from "OutgoingRequest" where kind = 'ask' order by "createdAt" limit $1
+    select id, "tenancyId", "databaseId" from "OutgoingRequest" where kind = 'ask' order by "createdAt" limit $1
     for update skip locked
 ), targets as materialized (
-    select e."tenancyId", e.id as "databaseId", 'sync:' || e."tenancyId" || ':' || e.id as key
-    from "ExternalDatabase" e
-    where e."tenancyId" in (select "tenancyId" from asks) and e.state <> 'paused'
+    select distinct e."tenancyId", e.id as "databaseId", 'sync:' || e."tenancyId" || ':' || e.id as key
+    from asks a join "ExternalDatabase" e on e."tenancyId" = a."tenancyId" and e.id = a."databaseId"
+    where e.state <> 'paused'
 ), present as materialized (
-    select r.id, r."tenancyId" from "OutgoingRequest" r join targets t on r."deduplicationKey" = t.key
+    select r.id, t.key from "OutgoingRequest" r join targets t on r."deduplicationKey" = t.key where r.kind = 'sync'
 ), locked as materialized (
     select r.id from "OutgoingRequest" r where r.id in (select id from present) for update skip locked
-), busy as (
-    select p."tenancyId" from present p where p.id not in (select id from locked)
+), busy as materialized (
+    select key from present where id not in (select id from locked)
 ), gone as (
-    delete from "OutgoingRequest" r
-    using asks a
-    where r.id = a.id and a."tenancyId" not in (select "tenancyId" from busy)
+    delete from "OutgoingRequest" r using asks a
+    where r.id = a.id and 'sync:' || a."tenancyId" || ':' || a."databaseId" not in (select key from busy)
     returning r.id
 ), asked as (
     insert into "OutgoingRequest" (kind, "deduplicationKey", "tenancyId", "databaseId")
-    select 'sync', t.key, t."tenancyId", t."databaseId" from targets t
-    where t."tenancyId" not in (select "tenancyId" from busy)
-    order by t."tenancyId", t."databaseId" collate "C"
-    on conflict ("deduplicationKey") where "deduplicationKey" is not null
+    select 'sync', t.key, t."tenancyId", t."databaseId" from targets t where t.key not in (select key from busy)
+    order by 2
+    on conflict ("deduplicationKey") where kind = 'sync'
     do update set counter = "OutgoingRequest".counter + 1
     returning 1
 )

@@ -73,7 +73,8 @@ pub struct Scanned {
 /// First key of the advisory lock that claims take turns with; the second is the schema's hash.
 const CLAIM_LOCK: i32 = 0x7E4A_0002;
 
-const BEGIN: &str = "begin; set local lock_timeout = '1s'; set local idle_in_transaction_session_timeout = '5s'";
+const BEGIN: &str =
+    "begin; set local lock_timeout = '1s'; set local idle_in_transaction_session_timeout = '5s'";
 
 const TAKE_TURN: &str = "select pg_advisory_xact_lock($1, hashtext(current_schema()))";
 
@@ -127,8 +128,10 @@ pub async fn claim(
     let lease = limits.lease.as_secs_f64();
     let (live, bulk) = (Lane::Live.as_str(), Lane::Bulk.as_str());
     let (max_live, max_bulk) = (limits.max_queued_in(Lane::Live), limits.max_queued_in(Lane::Bulk));
-    let live: [&(dyn ToSql + Sync); 6] = [&live, &limits.batch, &limits.max_queued, &max_live, &floors.live, &lease];
-    let bulk: [&(dyn ToSql + Sync); 6] = [&bulk, &limits.batch, &limits.max_queued, &max_bulk, &floors.bulk, &lease];
+    let live: [&(dyn ToSql + Sync); 6] =
+        [&live, &limits.batch, &limits.max_queued, &max_live, &floors.live, &lease];
+    let bulk: [&(dyn ToSql + Sync); 6] =
+        [&bulk, &limits.batch, &limits.max_queued, &max_bulk, &floors.bulk, &lease];
     let (begun, turned, live, bulk, committed) = tokio::join!(
         client.batch_execute(BEGIN),
         client.execute(&turn, &[&CLAIM_LOCK]),
@@ -144,9 +147,8 @@ pub async fn claim(
 }
 
 fn lane_scan(rows: &[Row], lane: Lane) -> LaneScan {
-    let scanned = rows.first().map_or(Scanned { as_of: SystemTime::UNIX_EPOCH, lowest_left: None }, |row| Scanned {
-        as_of: row.get(0),
-        lowest_left: row.get(1),
+    let scanned = rows.first().map_or(Scanned { as_of: SystemTime::UNIX_EPOCH, lowest_left: None }, |row| {
+        Scanned { as_of: row.get(0), lowest_left: row.get(1) }
     });
     let claims = rows.iter().filter_map(|row| {
         Some(Claim {
@@ -174,7 +176,7 @@ with ours as materialized (
     select r.id from unnest($1::uuid[], $2::bigint[]) as given(id, claim)
     join "OutgoingRequest" r on r.id = given.id and r.claim = given.claim
     where r."runningSince" is null and r."startedFulfillingAt" is not null
-    order by r."tenancyId", r."databaseId" collate "C"
+    order by r."deduplicationKey"
     for update of r
 )
 update "OutgoingRequest" r set "startedFulfillingAt" = null, "dueAt" = now() from ours where r.id = ours.id"#,

@@ -13,8 +13,8 @@
 //! lost a row can no longer touch it. `counter` is raised by whoever asks again; the row is removed only if it
 //! is still the counter that the worker saw when it took the row.
 //!
-//! **Lock order.** Who locks several rows without `skip locked` takes them by ("tenancyId", "databaseId"
-//! collate "C"), or two of them deadlock. Claiming always skips what is locked and so waits for nobody.
+//! **Lock order.** Who locks several rows without `skip locked` takes them by "deduplicationKey", as the
+//! sequencer does, or two of them deadlock. Claiming always skips what is locked and so waits for nobody.
 //!
 //! All times are the database's. No function here holds a transaction open across a call.
 
@@ -30,7 +30,7 @@ use uuid::Uuid;
 pub use ask::{Folded, enqueue, fold_asks, notify};
 pub use claim::{Claim, ClaimLimits, Claimed, LaneScan, Scanned, claim, give_back_unpublished, queued_count};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};
-pub use visit::enqueue_due_visits;
+pub use visit::{enqueue_due_visits, take_turn};
 
 /// The channel on which our own processes wake pollers. Its payload is the schema.
 pub const NOTIFY_CHANNEL: &str = "tenant_sync_due";

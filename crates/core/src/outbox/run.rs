@@ -57,7 +57,12 @@ pub enum Finished {
 ///
 /// # Errors
 /// Postgres does.
-pub async fn take(client: &Object, held: Held, worker_id: &str, lease: Duration) -> Result<Option<Taken>, Error> {
+pub async fn take(
+    client: &Object,
+    held: Held,
+    worker_id: &str,
+    lease: Duration,
+) -> Result<Option<Taken>, Error> {
     let statement = client
         .prepare_cached(
             r#"update "OutgoingRequest"
@@ -146,7 +151,12 @@ enum After {
     OurFault,
 }
 
-async fn pending_again(client: &Object, held: Held, due_in_seconds: f64, after: After) -> Result<bool, Error> {
+async fn pending_again(
+    client: &Object,
+    held: Held,
+    due_in_seconds: f64,
+    after: After,
+) -> Result<bool, Error> {
     let (more_attempts, reset_attempts, lane) = match after {
         After::Progress { lane } => (0_i32, true, Some(lane.as_str())),
         After::Failure => (1, false, None),

@@ -28,11 +28,28 @@ with due as materialized (
 ), asked as (
     insert into "OutgoingRequest" (kind, "deduplicationKey", "tenancyId", "databaseId")
     select 'sync', 'sync:' || "tenancyId" || ':' || id, "tenancyId", id from due
-    order by "tenancyId", id collate "C"
-    on conflict ("deduplicationKey") where "deduplicationKey" is not null do nothing
+    order by 2
+    on conflict ("deduplicationKey") where kind = 'sync' do nothing
 )
 select count(*) from due"#,
         )
         .await?;
     Ok(client.query_one(&statement, &[&limit, &interval.as_secs_f64()]).await?.get(0))
+}
+
+/// Takes the turn of `duty` for `length`: `true` for one caller in that time, over all processes. So a rate
+/// holds however many pollers there are, and whoever dies in its turn is followed by another.
+///
+/// # Errors
+/// Postgres does.
+pub async fn take_turn(client: &Object, duty: &str, length: Duration) -> Result<bool, Error> {
+    let statement = client
+        .prepare_cached(
+            r#"insert into "CacheEntry" as turn (namespace, "cacheKey", "expiresAt")
+               values ('turn', $1, now() + $2::float8 * interval '1 second')
+               on conflict (namespace, "cacheKey") do update set "expiresAt" = excluded."expiresAt"
+               where turn."expiresAt" <= now()"#,
+        )
+        .await?;
+    Ok(client.execute(&statement, &[&duty, &length.as_secs_f64()]).await? == 1)
 }

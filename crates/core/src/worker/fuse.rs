@@ -91,7 +91,11 @@ impl Fusebox {
             Err(_) => "no answer".to_owned(),
         };
         if !std::mem::replace(&mut cache.failing, true) {
-            tracing::warn!(reason, known = cache.last.is_some(), "cannot read the fusebox, what it said last counts");
+            tracing::warn!(
+                reason,
+                known = cache.last.is_some(),
+                "cannot read the fusebox, what it said last counts"
+            );
         }
     }
 }

@@ -95,7 +95,8 @@ impl Readiness {
     }
 
     fn to_json(&self) -> serde_json::Value {
-        let says = |answer: &Result<(), String>| answer.as_ref().err().cloned().unwrap_or_else(|| "ok".into());
+        let says =
+            |answer: &Result<(), String>| answer.as_ref().err().cloned().unwrap_or_else(|| "ok".into());
         let checks: serde_json::Map<_, _> =
             self.checks.iter().map(|(name, answer)| ((*name).to_owned(), says(answer).into())).collect();
         serde_json::json!({ "ready": self.is_ready(), "checks": checks })
@@ -112,7 +113,11 @@ struct Shared {
 ///
 /// # Errors
 /// The listener fails.
-pub async fn serve(listener: TcpListener, health: Health, stopping: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    health: Health,
+    stopping: CancellationToken,
+) -> std::io::Result<()> {
     let pages = Router::new()
         .route("/healthz", get(async || "alive\n"))
         .route("/readyz", get(readyz))

@@ -27,7 +27,9 @@ impl Kind {
     /// One line for `--help`.
     pub(super) fn about(self) -> &'static str {
         match self {
-            Self::Sequencer => "Gives every changed row its sequence id and asks for a sync of each changed target",
+            Self::Sequencer => {
+                "Gives every changed row its sequence id and asks for a sync of each changed target"
+            }
             Self::Poller => "Hands due outgoing requests to RabbitMQ",
             Self::SyncWorker => "Consumes tenant sync jobs and writes what changed to external databases",
         }
@@ -48,6 +50,7 @@ pub fn instance_id() -> String {
 }
 
 fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    let name =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
     name.map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).unwrap_or_else(|| "host".to_owned())
 }

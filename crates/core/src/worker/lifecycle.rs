@@ -9,10 +9,10 @@ use super::fuse::Fusebox;
 use super::health::{self, Health};
 use super::heartbeat::{Details, Heartbeat};
 use super::instance::{Kind, instance_id};
+use super::metrics;
 use super::schema::{self, Schema};
 use super::shutdown::TASK_DEADLINE;
 use super::tasks::{TaskError, Tasks};
-use super::metrics;
 use crate::config::Config;
 use crate::db::{DbError, Internal};
 
@@ -137,6 +137,15 @@ impl Worker {
         task: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
         self.tasks.spawn(name, task);
+    }
+
+    /// Stops what [`Worker::start`] began, for a program that does one pass and exits.
+    ///
+    /// # Errors
+    /// As [`Worker::run`].
+    pub async fn stop(self) -> Result<(), WorkerError> {
+        self.tasks.stopping().cancel();
+        self.run().await
     }
 
     /// Runs until asked to stop and all tasks have.

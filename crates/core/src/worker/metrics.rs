@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Bounds of all histograms whose name ends in `_seconds`.
-const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
 
 /// The recorder could not be installed.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +31,8 @@ pub fn install() -> Result<(), MetricsError> {
     if HANDLE.get().is_some() {
         return Ok(());
     }
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?;
+    let builder =
+        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?;
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|e| MetricsError::Taken(e.to_string()))?;

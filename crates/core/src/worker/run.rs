@@ -46,7 +46,12 @@ where
     E: std::fmt::Display,
 {
     let once_flag = Arg::new("once").long("once").action(ArgAction::SetTrue);
-    program(command(kind).arg(once_flag.help("Do one pass, print what it did as JSON, and exit")), kind, run, once)
+    program(
+        command(kind).arg(once_flag.help("Do one pass, print what it did as JSON, and exit")),
+        kind,
+        run,
+        once,
+    )
 }
 
 fn command(kind: Kind) -> Command {
@@ -57,7 +62,12 @@ fn command(kind: Kind) -> Command {
         .arg(file.help("Configuration file [default: tenant-sync.toml, if it exists]"))
 }
 
-fn program<Run, Running, Once, Pass, Report, E>(command: Command, kind: Kind, run: Run, once: Once) -> ExitCode
+fn program<Run, Running, Once, Pass, Report, E>(
+    command: Command,
+    kind: Kind,
+    run: Run,
+    once: Once,
+) -> ExitCode
 where
     Run: FnOnce(Arc<Config>, CancellationToken) -> Running,
     Running: Future<Output = Result<(), E>>,
@@ -117,7 +127,10 @@ fn print<T: Serialize, E: std::fmt::Display>(pass: Result<T, E>) -> Result<(), S
     writeln!(std::io::stdout().lock(), "{text}").map_err(|e| e.to_string())
 }
 
-async fn supervise(working: impl Future<Output = Result<(), String>>, shutdown: &CancellationToken) -> ExitCode {
+async fn supervise(
+    working: impl Future<Output = Result<(), String>>,
+    shutdown: &CancellationToken,
+) -> ExitCode {
     let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {

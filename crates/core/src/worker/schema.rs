@@ -36,7 +36,8 @@ pub(super) async fn wait_until_usable(
         if reconnect.failures() == 1 {
             tracing::warn!(%reason, "the internal Postgres is not there yet, waiting for it");
         }
-        let _: Option<()> = shutdown.run_until_cancelled(tokio::time::sleep(wait.max(Duration::from_millis(100)))).await;
+        let _: Option<()> =
+            shutdown.run_until_cancelled(tokio::time::sleep(wait.max(Duration::from_millis(100)))).await;
     }
 }
 
