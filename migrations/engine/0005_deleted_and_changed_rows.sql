@@ -1,0 +1,36 @@
+-- Tombstones, and the feed of the operator's own tables.
+
+create table "DeletedRow" (
+    "id" uuid primary key default gen_random_uuid(),
+    "tenancyId" uuid not null,
+    "tableName" text not null,
+    "primaryKey" jsonb not null,
+    "deletedAt" timestamptz not null default now(),
+    "sequenceId" bigint,
+    "shouldUpdateSequenceId" boolean not null default true,
+    "changedBy" xid8 not null default pg_current_xact_id(),
+    constraint "the key is an object of column and value" check (jsonb_typeof("primaryKey") = 'object')
+);
+create index "DeletedRow_pending" on "DeletedRow" ("changedBy", "tenancyId") where "shouldUpdateSequenceId";
+create index "DeletedRow_pending_by_tenancy" on "DeletedRow" ("tenancyId", "changedBy") where "shouldUpdateSequenceId";
+create index "DeletedRow_fetch" on "DeletedRow" ("tenancyId", "tableName", "sequenceId");
+create index "DeletedRow_age" on "DeletedRow" ("deletedAt");
+comment on table "DeletedRow" is 'Tombstones: key columns of what was deleted, nothing else. Purged once every target of the tenant is past them.';
+
+create table "ChangedRow" (
+    "id" uuid primary key default gen_random_uuid(),
+    "tenancyId" uuid not null,
+    "tableName" text not null,
+    "primaryKey" jsonb not null,
+    "changedAt" timestamptz not null default now(),
+    "sequenceId" bigint,
+    "shouldUpdateSequenceId" boolean not null default true,
+    "changedBy" xid8 not null default pg_current_xact_id(),
+    constraint "the key is an object of column and value" check (jsonb_typeof("primaryKey") = 'object')
+);
+create index "ChangedRow_pending" on "ChangedRow" ("changedBy", "tenancyId") where "shouldUpdateSequenceId";
+create index "ChangedRow_pending_by_tenancy" on "ChangedRow" ("tenancyId", "changedBy") where "shouldUpdateSequenceId";
+create index "ChangedRow_fetch" on "ChangedRow" ("tenancyId", "tableName", "sequenceId");
+comment on table "ChangedRow" is 'Pointers to changed rows of the operator''s own tables, which carry no columns of ours.';
+
+insert into "SequencedRelation" ("relation", "keyColumns") values ('DeletedRow', '{id}'), ('ChangedRow', '{id}');
