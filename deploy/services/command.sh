@@ -27,7 +27,8 @@ on_signal() {
     local pid
     [[ -n $command_pid ]] || exit "$2"
     interrupted=$1
-    if [[ $1 == INT ]] && came_from_terminal; then return; fi
+    # A bare `return` would hand on the status of the interrupted `wait`, and end the script.
+    if [[ $1 == INT ]] && came_from_terminal; then return 0; fi
     for pid in $(tree_of "$command_pid"); do kill "-$1" "$pid" 2>/dev/null || true; done
 }
 
@@ -37,14 +38,6 @@ came_from_terminal() {
     read -r -a fields <"/proc/$$/stat"
     # Our own name, "with-services", holds no space: group and terminal's group are the fifth and eighth word.
     [[ ${fields[4]} == "${fields[7]}" ]]
-}
-
-# tree_of PID: the process and everything that descends from it.
-tree_of() {
-    local child children
-    echo "$1"
-    read -r -a children < <(cat "/proc/$1/task/"*/children 2>/dev/null) || true
-    for child in "${children[@]}"; do tree_of "$child"; done
 }
 
 # Ends what the command left running, known by a variable that it inherited: nobody else's process has it.

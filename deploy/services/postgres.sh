@@ -36,7 +36,7 @@ start_cluster() {
     (
         trap - EXIT INT TERM HUP
         create_cluster "$folder" "$user" "$port"
-        leash=INT become "$user" "$folder" "$PG_BIN/postgres" -D "$folder/data"
+        become "$user" "$folder" QUIT "$PG_BIN/postgres" -D "$folder/data"
     ) &
     cluster_pids[$1]=$!
     disown
@@ -49,7 +49,7 @@ create_cluster() {
     locale -a 2>/dev/null | grep -qixE 'C\.utf-?8' || locale=C
     printf '%s\n' "$postgres_password" >"$folder/password"
     [[ $(id -u) -ne 0 ]] || chown "$user" "$folder/password"
-    (become "$user" "$folder" "$PG_BIN/initdb" -D "$folder/data" -U postgres --pwfile="$folder/password" \
+    (become "$user" "$folder" TERM "$PG_BIN/initdb" -D "$folder/data" -U postgres --pwfile="$folder/password" \
         --auth=scram-sha-256 --encoding=UTF8 --locale="$locale" --no-sync)
     cluster_settings "$port" >>"$folder/data/postgresql.conf"
 }
@@ -88,7 +88,14 @@ cluster_url() { echo "postgres://postgres:$postgres_password@127.0.0.1:${cluster
 
 # The clusters are thrown away, so they are stopped without a checkpoint.
 stop_clusters() {
-    local pid
-    for pid in "${cluster_pids[@]}"; do kill -QUIT "$pid" 2>/dev/null || true; done
-    for pid in "${cluster_pids[@]}"; do end_process "$pid" QUIT; done
+    local name
+    for name in "${!cluster_pids[@]}"; do signal_cluster "$name"; done
+    for name in "${!cluster_pids[@]}"; do end_process "${cluster_pids[$name]}" QUIT; done
+}
+
+# Until the server runs, its process is the shell that makes the cluster, with initdb below it.
+signal_cluster() {
+    local process pid=${cluster_pids[$1]} signal=TERM
+    [[ $(readlink "/proc/$pid/exe") != */postgres ]] || signal=QUIT
+    for process in $(tree_of "$pid"); do kill "-$signal" "$process" 2>/dev/null || true; done
 }

@@ -35,17 +35,16 @@ server_folder() {
     [[ $(id -u) -ne 0 ]] || chown "$2" "$1"
 }
 
-# become USER FOLDER COMMAND…: turns this subshell into a program of that user, away from the terminal's ctrl-C, with
-# its output in FOLDER/log. The environment holds what a server needs and nothing else, so that no PG… or RABBITMQ_… of
-# the caller reaches it. `leash` names the signal that ends the program should this script be killed.
-leash=
+# become USER FOLDER SIGNAL COMMAND…: turns this subshell into a program of that user, away from the terminal's ctrl-C,
+# with its output in FOLDER/log. The environment holds what a server needs and nothing else, so that no PG… or
+# RABBITMQ_… of the caller reaches it. With leashed=yes the program gets the signal when this script is killed.
 become() {
-    local user=$1 folder=$2 options=()
-    shift 2
+    local user=$1 folder=$2 signal=$3 options=()
+    shift 3
     if [[ $(id -u) -eq 0 ]]; then
         options=("--reuid=$(id -u "$user")" "--regid=$(id -g "$user")" --clear-groups)
     fi
-    [[ -z $leash ]] || options+=(--pdeathsig "$leash")
+    [[ ${leashed:-no} == no ]] || options+=(--pdeathsig "$signal")
     cd "$folder" || exit
     exec setsid setpriv "${options[@]}" -- env -i PATH="$PATH" HOME="$folder" USER="$user" LOGNAME="$user" \
         LC_ALL=C.UTF-8 ${TENANT_SYNC_TEST_RUN:+"TENANT_SYNC_TEST_RUN=$TENANT_SYNC_TEST_RUN"} \
@@ -54,6 +53,14 @@ become() {
 
 # is_running PID: also true for another user's process.
 is_running() { [[ $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) == [^Z]* ]]; }
+
+# tree_of PID: the process and everything that descends from it.
+tree_of() {
+    local child children
+    echo "$1"
+    read -r -a children < <(cat "/proc/$1/task/"*/children 2>/dev/null) || true
+    for child in "${children[@]}"; do tree_of "$child"; done
+}
 
 # end_process PID SIGNAL: sends the signal, and KILL if the process is still there after five seconds.
 end_process() {

@@ -47,7 +47,7 @@ start_rabbitmq() {
     chmod 644 "$folder/rabbitmq.conf" "$folder/enabled_plugins" "$folder/rabbitmq-env.conf"
     (
         trap - EXIT INT TERM HUP
-        become "$user" "$folder" "$(find_epmd)" -address 127.0.0.1 -port "$epmd_port"
+        become "$user" "$folder" TERM "$(find_epmd)" -address 127.0.0.1 -port "$epmd_port"
     ) &
     epmd_pid=$!
     disown
@@ -72,7 +72,7 @@ TEXT
 # RABBITMQ_ALLOW_INPUT makes the start script become the node instead of its parent, so that the pid is the node's.
 become_node() {
     local user=$1 folder=$2 script=$3
-    become "$user" "$folder" env \
+    become "$user" "$folder" KILL env \
         ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$4" \
         RABBITMQ_DIST_PORT="$5" \
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' \
