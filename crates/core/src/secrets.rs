@@ -67,7 +67,9 @@ pub enum SecretsError {
         id: String,
     },
     /// The ciphertext was changed, belongs to another target, or another key has this id now.
-    #[error("a connection string does not open with key {id:?}: it was changed, moved, or the key is another one")]
+    #[error(
+        "a connection string does not open with key {id:?}: it was changed, moved, or the key is another one"
+    )]
     DoesNotOpen {
         /// The key's id.
         id: String,
@@ -215,13 +217,12 @@ mod tests {
         let owner = target_binding(Uuid::from_u128(1), "main");
         let sealed = keys.encrypt(b"postgres://u:p@h/d", &owner).unwrap();
         assert_eq!(sealed.key_id, "k1");
-        assert_eq!(
-            keys.decrypt("k1", &sealed.bytes, &owner).unwrap().expose_secret(),
-            "postgres://u:p@h/d"
-        );
-        for other in
-            [target_binding(Uuid::from_u128(2), "main"), target_binding(Uuid::from_u128(1), "other"), Vec::new()]
-        {
+        assert_eq!(keys.decrypt("k1", &sealed.bytes, &owner).unwrap().expose_secret(), "postgres://u:p@h/d");
+        for other in [
+            target_binding(Uuid::from_u128(2), "main"),
+            target_binding(Uuid::from_u128(1), "other"),
+            Vec::new(),
+        ] {
             let error = keys.decrypt("k1", &sealed.bytes, &other).unwrap_err();
             assert_eq!(error, SecretsError::DoesNotOpen { id: "k1".into() });
         }
@@ -268,7 +269,8 @@ mod tests {
             ("k:c2VjcmV0", "key \"k\" (entry 2) has 6 bytes"),
         ];
         for (entry, expected) in cases {
-            let error = Keyring::from_config(&[good.clone(), SecretString::from(entry)]).unwrap_err().to_string();
+            let error =
+                Keyring::from_config(&[good.clone(), SecretString::from(entry)]).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("c2Vj"), "{error}");
         }

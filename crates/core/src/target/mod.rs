@@ -5,5 +5,10 @@
 //! ([`guard`]), and what a server sends is bounded ([`bounded`]).
 
 pub mod bounded;
+pub mod check;
+pub mod class;
+pub mod dial;
+pub mod grants;
 pub mod guard;
+pub mod tls;
 pub mod url;

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_postgres::NoTls;
 
 use super::*;
@@ -108,31 +108,33 @@ proptest! {
     }
 }
 
-/// A server that lets the client in and then repeats `flood` for ever; returns how much it could send.
-async fn hostile(mut socket: tokio::io::DuplexStream, first: Vec<u8>, flood: Vec<u8>) -> u64 {
-    let mut startup = [0; 4];
-    if socket.read_exact(&mut startup).await.is_err() {
-        return 0;
+/// A server that sends `first` at login and then, after a request came, `answer` and `flood` for ever.
+/// With an empty `answer` it waits for no request. Returns how much it could send.
+async fn hostile(mut socket: DuplexStream, first: Vec<u8>, answer: Vec<u8>, flood: Vec<u8>) -> u64 {
+    let mut length = [0; 4];
+    socket.read_exact(&mut length).await.unwrap();
+    let mut startup = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap() - 4];
+    socket.read_exact(&mut startup).await.unwrap();
+    socket.write_all(&first).await.unwrap();
+    if !answer.is_empty() {
+        socket.read_u8().await.unwrap();
     }
-    let rest = usize::try_from(u32::from_be_bytes(startup)).unwrap() - 4;
-    let mut body = vec![0; rest];
-    socket.read_exact(&mut body).await.unwrap();
-    let mut sent = first.len() as u64;
-    if socket.write_all(&first).await.is_err() {
-        return 0;
-    }
-    while socket.write_all(&flood).await.is_ok() {
-        sent += flood.len() as u64;
+    let mut sent = (first.len() + answer.len()) as u64;
+    if socket.write_all(&answer).await.is_ok() {
+        while socket.write_all(&flood).await.is_ok() {
+            sent += flood.len() as u64;
+        }
     }
     sent
 }
 
-async fn connected(first: Vec<u8>, flood: Vec<u8>) -> (Option<ProtocolAbuse>, u64) {
+async fn attacked(first: Vec<u8>, answer: Vec<u8>, flood: Vec<u8>) -> (Option<ProtocolAbuse>, u64) {
     let (client, server) = duplex(4096);
-    let server = tokio::spawn(hostile(server, first, flood));
+    let server = tokio::spawn(hostile(server, first, answer, flood));
     let stream = BoundedStream::new(client, SMALL);
     let observed = stream.observed();
-    let config = tokio_postgres::Config::new().user("u").ssl_mode(tokio_postgres::config::SslMode::Disable).to_owned();
+    let mut config = tokio_postgres::Config::new();
+    config.user("u").ssl_mode(tokio_postgres::config::SslMode::Disable);
     if let Ok((client, connection)) = config.connect_raw(stream, NoTls).await {
         let driver = tokio::spawn(connection);
         let _ = client.simple_query("select 1").await;
@@ -148,17 +150,21 @@ async fn a_hostile_server_is_cut_off_at_every_stage() {
     let setting = message(b'S', b"TimeZone\0UTC\0");
     let row = message(b'D', &[0, 1, 0, 0, 0, 1, b'1']);
     let columns = message(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
+    let ok = message(b'R', &[0; 4]);
+    let junk = vec![b'x'; 1000];
+    let none = Vec::new;
     let cases = [
-        (endless_error.clone(), vec![b'x'; 1000], ProtocolAbuse::Message { max: 1000 }),
-        (Vec::new(), notice.clone(), ProtocolAbuse::Startup { max: 400 }),
-        (message(b'R', &[0; 4]), setting.clone(), ProtocolAbuse::Startup { max: 400 }),
-        ([login(), endless_error].concat(), vec![b'x'; 1000], ProtocolAbuse::Message { max: 1000 }),
-        (login(), notice, ProtocolAbuse::Answer { max: 3000 }),
-        (login(), setting, ProtocolAbuse::Answer { max: 3000 }),
-        ([login(), columns].concat(), row, ProtocolAbuse::Answer { max: 3000 }),
+        (endless_error.clone(), none(), junk.clone(), ProtocolAbuse::Message { max: 1000 }),
+        (none(), none(), notice.clone(), ProtocolAbuse::Startup { max: 400 }),
+        (ok, none(), setting.clone(), ProtocolAbuse::Startup { max: 400 }),
+        (login(), endless_error, junk, ProtocolAbuse::Message { max: 1000 }),
+        (login(), none(), notice.clone(), ProtocolAbuse::Answer { max: 3000 }),
+        (login(), notice.clone(), notice, ProtocolAbuse::Answer { max: 3000 }),
+        (login(), setting.clone(), setting, ProtocolAbuse::Answer { max: 3000 }),
+        (login(), columns, row, ProtocolAbuse::Answer { max: 3000 }),
     ];
-    for (first, flood, expected) in cases {
-        let (abuse, sent) = connected(first, flood).await;
+    for (first, answer, flood, expected) in cases {
+        let (abuse, sent) = attacked(first, answer, flood).await;
         assert_eq!(abuse, Some(expected));
         assert!(sent < 16 * 1024, "{expected:?}: the server could send {sent} bytes");
     }

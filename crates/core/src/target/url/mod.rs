@@ -338,9 +338,10 @@ fn decode(part: &'static str, text: &str) -> Result<String, UrlError> {
 
 /// Percent-decodes a value in which delimiters may stand as they are.
 fn decode_value(part: &'static str, text: &str) -> Result<String, UrlError> {
-    let well_formed = text.split('%').skip(1).all(|after| {
-        after.len() >= 2 && after.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit)
-    });
+    let well_formed = text
+        .split('%')
+        .skip(1)
+        .all(|after| after.len() >= 2 && after.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit));
     let decoded = percent_decode_str(text).decode_utf8().map_err(|_| UrlError::Encoding { part })?;
     if !well_formed || decoded.contains('\0') {
         return Err(UrlError::Encoding { part });

@@ -109,13 +109,13 @@ impl Params {
             }
             "connect_timeout" => {
                 let seconds = value.parse::<u32>().ok().filter(|s| *s <= CONNECT_TIMEOUT_SECONDS_MAX);
-                self.connect_timeout =
-                    seconds.filter(|s| *s > 0).map(|s| Duration::from_secs(u64::from(s)));
+                self.connect_timeout = seconds.filter(|s| *s > 0).map(|s| Duration::from_secs(u64::from(s)));
                 (seconds.is_some(), "a number of seconds up to 3600")
             }
             _ => {
                 self.options = Some(value.to_owned()).filter(|v| !v.is_empty());
-                let expected = "a provider's routing word such as endpoint=…, project=… or reference=…, and no settings";
+                let expected =
+                    "a provider's routing word such as endpoint=…, project=… or reference=…, and no settings";
                 (is_routing(value), expected)
             }
         };

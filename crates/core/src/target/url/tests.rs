@@ -60,16 +60,40 @@ fn every_value_of_a_known_parameter_is_understood() {
 #[test]
 fn reads_hosts_of_every_kind() {
     let url = good("postgres://u:p@h1:5433,h2.Example.COM.,[2001:db8::1]:7,[::1],10.0.0.1/d");
-    assert_eq!(hosts(&url), ["h1:5433", "h2.example.com:5432", "[2001:db8::1]:7", "[::1]:5432", "10.0.0.1:5432"]);
+    assert_eq!(
+        hosts(&url),
+        ["h1:5433", "h2.example.com:5432", "[2001:db8::1]:7", "[::1]:5432", "10.0.0.1:5432"]
+    );
     assert_eq!(url.to_string(), format!("postgres://u@{}/d", hosts(&url).join(",")));
 }
 
 #[test]
 fn refuses_parameters_by_name() {
     for name in [
-        "hostaddr", "host", "port", "user", "password", "dbname", "service", "passfile", "sslrootcert", "sslcert",
-        "sslkey", "sslpassword", "sslcrl", "gssencmode", "krbsrvname", "requiressl", "sslnegotiation", "pgbouncer",
-        "keepalives", "search_path", "replication", "client_encoding", "load_balance_hosts", "require_auth",
+        "hostaddr",
+        "host",
+        "port",
+        "user",
+        "password",
+        "dbname",
+        "service",
+        "passfile",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "sslpassword",
+        "sslcrl",
+        "gssencmode",
+        "krbsrvname",
+        "requiressl",
+        "sslnegotiation",
+        "pgbouncer",
+        "keepalives",
+        "search_path",
+        "replication",
+        "client_encoding",
+        "load_balance_hosts",
+        "require_auth",
     ] {
         let error = bad(&format!("postgres://u:p@h/d?sslmode=require&{name}=hunter2"));
         assert!(error.contains(&format!("the parameter {name} is not allowed")), "{error}");
