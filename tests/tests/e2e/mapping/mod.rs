@@ -7,7 +7,8 @@ mod proofs;
 
 use std::path::Path;
 
-use tenant_sync_core::mapping::{CheckError, Mapping, check, parse};
+use tenant_sync_core::config::Config;
+use tenant_sync_core::mapping::{CheckError, Mapping, check, load, parse};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
@@ -47,21 +48,18 @@ async fn connect(config: &tokio_postgres::Config) -> Client {
     client
 }
 
-fn folder(name: &str) -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
-    let entries = std::fs::read_dir(folder).expect("folder").map(|entry| entry.expect("entry").path());
-    let mut files: Vec<_> = entries.filter(|path| !path.ends_with(".gitkeep")).collect();
-    files.sort();
-    let name = |path: &Path| path.file_name().and_then(|n| n.to_str()).expect("a name").to_owned();
-    files.iter().map(|path| (name(path), std::fs::read_to_string(path).expect("readable"))).collect()
-}
-
+/// The text of a set's migrations, in order.
 fn migrations(set: &str) -> Vec<String> {
-    folder(&format!("migrations/{set}")).into_iter().map(|(_, text)| text).collect()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(set);
+    let entries = std::fs::read_dir(folder).expect("folder").map(|entry| entry.expect("entry").path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == "sql")).collect();
+    files.sort();
+    files.iter().map(|path| std::fs::read_to_string(path).expect("readable")).collect()
 }
 
 fn shipped() -> Vec<Mapping> {
-    folder("mappings").iter().map(|(name, text)| parse(name, text).expect("good")).collect()
+    let url = ("TENANT_SYNC_DATABASE__URL".to_owned(), "postgres://unused".to_owned());
+    load(&Config::from_sources(None, [url]).expect("a configuration")).expect("good")
 }
 
 async fn refusals(text: &str, client: &Client) -> String {
