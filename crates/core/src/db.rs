@@ -99,6 +99,26 @@ impl Internal {
         Ok(self.config.connect(tls_connector()?).await?)
     }
 
+    /// Like [`Internal::dedicated`], in another database of the same server.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn dedicated_in(
+        &self,
+        database: &str,
+    ) -> Result<
+        (
+            tokio_postgres::Client,
+            tokio_postgres::Connection<
+                tokio_postgres::Socket,
+                <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+            >,
+        ),
+        DbError,
+    > {
+        Ok(self.config.clone().dbname(database).connect(tls_connector()?).await?)
+    }
+
     /// The schema that holds everything of ours.
     #[must_use]
     pub fn schema(&self) -> &str {
