@@ -9,7 +9,6 @@
 //! Any number of pollers may run. A poller that dies anywhere on this way loses nothing: what it claimed is due
 //! again when the lease ends, and a message that was published all the same is stale by then.
 
-mod listen;
 mod maintenance;
 mod scan;
 mod tick;
@@ -20,9 +19,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde::Serialize;
 use tenant_sync_core::config::Config;
+use tenant_sync_core::outbox::NOTIFY_CHANNEL;
 use tenant_sync_core::queue::{self, Broker, Publisher};
 use tenant_sync_core::worker::backoff::Reconnect;
-use tenant_sync_core::worker::{Kind, Switch, Worker};
+use tenant_sync_core::worker::{Kind, Switch, Worker, listen};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +46,13 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
     let wake = Arc::new(Notify::new());
     let stopping = worker.stopping();
     let poller = Poller::new(&config, worker.internal().clone(), worker.fusebox(), publisher.clone());
-    worker.spawn("listener", listen::run(worker.internal().clone(), Arc::clone(&wake), stopping.clone()));
+    worker.spawn("listener", listen::run(
+            worker.internal().clone(),
+            NOTIFY_CHANNEL,
+            worker.internal().schema().to_owned(),
+            Arc::clone(&wake),
+            stopping.clone(),
+        ));
     worker.spawn(
         "maintenance",
         maintenance::run(

@@ -1,1 +1,4 @@
+//! The end-to-end suites, one module each, in one binary.
+
+mod mapping;
 mod queue;

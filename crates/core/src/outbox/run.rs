@@ -126,13 +126,13 @@ pub async fn failed(client: &Object, held: Held, backoff: Duration) -> Result<bo
     pending_again(client, held, backoff.as_secs_f64(), After::Failure).await
 }
 
-/// We cannot go on (shutdown, a fault of ours): pending, due at once, no attempt counted.
+/// We cannot go on (shutdown, a fault of ours): pending, due after `wait`, no attempt counted.
 /// `false` = the row was no longer ours.
 ///
 /// # Errors
 /// Postgres does.
-pub async fn give_back(client: &Object, held: Held) -> Result<bool, Error> {
-    pending_again(client, held, 0.0, After::OurFault).await
+pub async fn give_back(client: &Object, held: Held, wait: Duration) -> Result<bool, Error> {
+    pending_again(client, held, wait.as_secs_f64(), After::OurFault).await
 }
 
 /// A turn of a backfill is done and there is more: pending, due at once, in the lane for bulk.

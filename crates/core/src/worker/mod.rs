@@ -11,6 +11,7 @@ pub mod health;
 mod heartbeat;
 mod instance;
 mod lifecycle;
+pub mod listen;
 pub mod logging;
 pub mod metrics;
 mod run;
