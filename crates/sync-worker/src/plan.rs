@@ -38,7 +38,7 @@ impl Plan {
             .zip(&mapping.columns)
             .map(|(checked, column)| {
                 let wire = match checked.carry {
-                    Carry::Binary => Type::from_oid(checked.oid).unwrap_or(Type::TEXT),
+                    Carry::Binary => Type::from_oid(checked.type_oid).unwrap_or(Type::TEXT),
                     Carry::Text => Type::TEXT,
                 };
                 // A type that no array is known of travels as text, whatever its binary form.
