@@ -1,0 +1,3 @@
+//! The end-to-end suites, all in one binary: one module a suite.
+
+mod dial;
