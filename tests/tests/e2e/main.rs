@@ -1,13 +1,8 @@
-<<<<<<< HEAD
 //! The end-to-end suites, one module each, in one binary.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in what it calls")]
 
+mod dial;
 mod mapping;
 mod migrate;
 mod queue;
-=======
-//! The end-to-end suites, all in one binary: one module a suite.
-
-mod dial;
->>>>>>> target
