@@ -1,6 +1,6 @@
 //! What can end a turn early.
 
-use tenant_sync_core::target::{ErrorClass, TargetFault};
+use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 
 use crate::source::SourceError;
 
@@ -57,5 +57,5 @@ pub(crate) fn abuse() -> TurnError {
 
 /// A table of that name is there, and it is not ours.
 pub(crate) fn foreign_table(name: &str) -> TurnError {
-    TurnError::Fault(TargetFault { table: Some(name.to_owned()), ..TargetFault::new(ErrorClass::ForeignTable) })
+    TurnError::Fault(TargetFault { table: Some(name.into()), ..TargetFault::new(ErrorClass::ForeignTable) })
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret, SecretString};
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::outbox::{self, Finished, Held as Request, Renewed, Taken};
 use tenant_sync_core::queue::Job;
 use tenant_sync_core::secrets::Keyring;
-use tenant_sync_core::target::{ErrorClass, TargetFault};
+use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 use tenant_sync_core::worker::backoff::full_jitter;
 use tenant_sync_core::worker::failpoint;
 use tokio_util::sync::CancellationToken;
@@ -131,8 +132,12 @@ impl Jobs {
     async fn turn(&self, taken: &Taken, settings: &Settings, plans: &[&Plan]) -> Result<Report, TurnError> {
         let target = &taken.target;
         let url = self.unseal(taken, settings)?;
-        let way = Way { url: &url, root_certificates: settings.root_certificates.as_deref() };
-        let held = self.sessions.get(target, &way).await?;
+        let way = Way {
+            url: url.expose_secret(),
+            root_certificates: settings.root_certificates.as_deref(),
+            readers: &settings.readers,
+        };
+        let mut held = self.sessions.get(target, &way).await?;
         let owner = Owner {
             deployment: self.config.deployment.name.clone(),
             tenancy: target.tenancy_id,
@@ -141,39 +146,52 @@ impl Jobs {
         let sync = &self.config.sync;
         let bounds = Bounds { rows: sync.batch_rows, bytes: sync.batch_bytes, largest_row: sync.max_row_bytes };
         let turn = Turn {
-            client: &held.session.client,
+            client: held.session.client(),
             means: held.means,
             schema: settings.schema.as_deref().unwrap_or(&sync.schema),
             owner: &owner,
             plans,
             readers: &settings.readers,
+            fresh: held.fresh,
             reader: Reader { internal: &self.internal, tenancy: target.tenancy_id, plans, bounds },
             config: sync,
             fill_requested: &settings.fill_requested,
             stopping: &self.stopping,
         };
         let turned = turn.run().await;
+        let reason = match &turned {
+            Err(TurnError::Statement(error)) => Some(held.session.fault(error)),
+            _ => None,
+        };
         match &turned {
-            Ok(_) => self.sessions.put_back(target, held).await,
+            Ok(_) => {
+                held.fresh = false;
+                self.sessions.put_back(target, held).await;
+            }
             Err(error) => {
                 if matches!(error, TurnError::Fault(fault) if fault.class == ErrorClass::StatementTimeout) {
                     // A COMMIT that waits for a lost standby would hold its session for ever.
-                    held.session.cancel().await;
+                    if let Err(error) = held.session.cancel().await {
+                        tracing::debug!(%error, "a waiting statement could not be cancelled");
+                    }
                 }
                 self.sessions.close(target, held).await;
             }
         }
-        turned
+        // The session knows better than the statement why it ended.
+        turned.map_err(|error| match (error, reason) {
+            (TurnError::Statement(_), Some(reason)) => TurnError::Fault(reason),
+            (error, _) => error,
+        })
     }
 
-    fn unseal(&self, taken: &Taken, settings: &Settings) -> Result<String, TurnError> {
+    fn unseal(&self, taken: &Taken, settings: &Settings) -> Result<SecretString, TurnError> {
         let unusable = |why: String| TurnError::Fault(TargetFault::new(ErrorClass::Configuration).with_detail(why));
         let Some((key, sealed)) = &settings.sealed else {
             return Err(unusable("It has no connection string.".into()));
         };
-        let aad = tenant_sync_core::secrets::target_aad(taken.target.tenancy_id, &taken.target.database_id);
-        let bytes = self.keyring.decrypt(key, sealed, &aad).map_err(|error| unusable(error.to_string()))?;
-        String::from_utf8(bytes).map_err(|_| unusable("Its connection string is not text.".into()))
+        let aad = tenant_sync_core::secrets::target_binding(taken.target.tenancy_id, &taken.target.database_id);
+        self.keyring.decrypt(key, sealed, &aad).map_err(|error| unusable(error.to_string()))
     }
 
     async fn succeeded(

@@ -35,9 +35,10 @@ impl Plan {
         let columns: Vec<Column> = checked
             .columns
             .iter()
-            .map(|column| {
-                let wire = match column.carry {
-                    Carry::Binary => Type::from_oid(column.type_oid).unwrap_or(Type::TEXT),
+            .zip(&mapping.columns)
+            .map(|(checked, column)| {
+                let wire = match checked.carry {
+                    Carry::Binary => Type::from_oid(checked.type_oid).unwrap_or(Type::TEXT),
                     Carry::Text => Type::TEXT,
                 };
                 // A type that no array is known of travels as text, whatever its binary form.
@@ -52,7 +53,7 @@ impl Plan {
             .filter_map(|name| columns.iter().position(|column| column.name == *name))
             .collect();
         let key_columns = key.iter().filter_map(|at| columns.get(*at).cloned()).collect();
-        let statements = source_sql::Statements::new(checked, &columns, &key);
+        let statements = source_sql::Statements::new(checked, &columns);
         Self { fingerprint: mapping.fingerprint(), mapping, columns, key, key_columns, statements }
     }
 

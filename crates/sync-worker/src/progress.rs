@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use tenant_sync_core::outbox::TargetKey;
-use tenant_sync_core::target::TargetFault;
-use tenant_sync_core::target::class::Breaker;
+use tenant_sync_core::target::class::{Breaker, TargetFault};
 use tokio_postgres::Error;
 
 use crate::plan::Plan;

@@ -7,12 +7,11 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use tenant_sync_core::config::Sync as SyncConfig;
-use tenant_sync_core::target::{ErrorClass, TargetFault};
+use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 use tenant_sync_core::worker::failpoint;
 use time::OffsetDateTime;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::error::TurnError;
 use crate::plan::Plan;
@@ -36,7 +35,10 @@ pub(crate) struct Turn<'a> {
     pub(crate) schema: &'a str,
     pub(crate) owner: &'a Owner,
     pub(crate) plans: &'a [&'a Plan],
+    /// Roles that may read.
     pub(crate) readers: &'a [String],
+    /// The session is new, so that the target's settings may be, too.
+    pub(crate) fresh: bool,
     pub(crate) reader: Reader<'a>,
     pub(crate) config: &'a SyncConfig,
     /// Mappings that an operator wants filled again.
@@ -95,7 +97,7 @@ impl Turn<'_> {
             let last = report.finished || stuck || enough;
             // The next slice is read while this one is written.
             let next = async {
-                if last { Ok(None) } else { Ok(Some(self.reader.read(&slice.cursors, state.epoch).await?)) }
+                if last { Ok::<_, TurnError>(None) } else { Ok(Some(self.reader.read(&slice.cursors, state.epoch).await?)) }
             };
             let (written, next) = tokio::join!(self.write(&slice, mode, &state, &mut report.refused), next);
             report.rows += written?;
@@ -152,6 +154,9 @@ impl Turn<'_> {
             }
             report.cursors.push(standing::cursor(known));
             report.refused.push(state.refused.get(plan.name()).map_or(0, |refused| refused.all));
+        }
+        if self.fresh {
+            self.bounded(setup::privileges(self.client, self.schema, self.plans, self.readers)).await?;
         }
         Ok(report)
     }

@@ -1,4 +1,7 @@
 //! The end-to-end suites, one module each, in one binary.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in what it calls")]
+
 mod mapping;
+mod migrate;
 mod queue;

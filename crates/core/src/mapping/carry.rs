@@ -12,8 +12,11 @@ pub enum Carry {
     Text,
 }
 
-/// Settings under which a value's text means the same in both databases. Both sessions need them wherever a
-/// column is carried as [`Carry::Text`] or a key is read from a tombstone.
+/// Settings under which a value's text means the same in both databases.
+///
+/// A session that evaluates expressions needs them always (`s."createdAt"::text` follows `TimeZone`); a session
+/// in a target needs them where a column is carried as [`Carry::Text`]. `extra_float_digits` of 1 or more gives
+/// text that is read back as exactly the same number.
 pub const TEXT_SETTINGS: &[(&str, &str)] = &[
     ("DateStyle", "ISO, YMD"),
     ("IntervalStyle", "postgres"),

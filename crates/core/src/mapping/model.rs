@@ -134,7 +134,7 @@ pub struct Dependency {
     pub changed: String,
     /// The table whose rows are sent again.
     pub dependent: String,
-    /// Pairs of equal columns: the changed table's, the dependent's; the tenant columns first, the others sorted.
+    /// Pairs of equal columns: the changed table's, the dependent's; the tenant columns among them; sorted.
     pub columns: Vec<(String, String)>,
 }
 
@@ -244,13 +244,11 @@ pub fn dependencies(mappings: &[Mapping]) -> Vec<Dependency> {
     for mapping in mappings {
         for touch in &mapping.touches {
             let tenant = (touch.tenant.clone(), mapping.source.tenant.clone());
-            let mut columns: Vec<_> = touch.on.iter().filter(|pair| **pair != tenant).cloned().collect();
-            columns.sort();
-            columns.insert(0, tenant);
+            let columns: BTreeSet<_> = touch.on.iter().cloned().chain([tenant]).collect();
             found.insert(Dependency {
                 changed: touch.table.clone(),
                 dependent: mapping.source.table.clone(),
-                columns,
+                columns: columns.into_iter().collect(),
             });
         }
     }

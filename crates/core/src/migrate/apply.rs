@@ -17,12 +17,10 @@ pub(super) async fn apply(
     limits: &Limits,
 ) -> Result<(), MigrateError> {
     session.assert_locked(&migration.name).await?;
+    session.settle().await.map_err(|e| lost_or(e, &migration.name))?;
     match migration.mode {
         Mode::Transaction => whole(session, migration, limits).await,
-        Mode::Alone => {
-            one_by_one(session, migration, progress, limits).await?;
-            session.settle().await.map_err(|e| lost_or(e, &migration.name))
-        }
+        Mode::Alone => one_by_one(session, migration, progress, limits).await,
         Mode::Repeated => in_batches(session, migration, progress, limits).await,
     }
 }

@@ -13,7 +13,7 @@ use tenant_sync_core::db::Internal;
 use tenant_sync_core::outbox::TargetKey;
 use tenant_sync_core::target::dial::{Dialer, Session};
 use tenant_sync_core::target::url::TargetUrl;
-use tenant_sync_core::target::{ErrorClass, TargetFault};
+use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 
 use crate::error::TurnError;
 use crate::source::SourceError;
@@ -26,8 +26,10 @@ pub(crate) use slots::CHANNEL;
 pub(crate) struct Held {
     pub(crate) session: Session,
     pub(crate) means: Means,
+    /// No turn has used it yet.
+    pub(crate) fresh: bool,
     slot: i32,
-    /// Of the connection string that it was opened with: another string wants another session.
+    /// Of the settings that it was opened with: others want another session.
     opened_with: [u8; 32],
     used: Instant,
 }
@@ -49,6 +51,7 @@ pub(crate) struct Sessions {
 pub(crate) struct Way<'a> {
     pub(crate) url: &'a str,
     pub(crate) root_certificates: Option<&'a str>,
+    pub(crate) readers: &'a [String],
 }
 
 impl Sessions {
@@ -69,7 +72,7 @@ impl Sessions {
         let opened_with = fingerprint(way);
         let kept = self.idle().remove(target);
         if let Some(kept) = kept {
-            if kept.opened_with == opened_with && !kept.session.client.is_closed() {
+            if kept.opened_with == opened_with && !kept.session.is_closed() {
                 return Ok(kept);
             }
             self.close(target, kept).await;
@@ -87,18 +90,22 @@ impl Sessions {
     async fn dial(&self, target: &TargetKey, way: &Way<'_>, slot: i32, opened_with: [u8; 32]) -> Result<Held, TargetFault> {
         let url = TargetUrl::parse(way.url)
             .map_err(|error| TargetFault::new(ErrorClass::Configuration).with_detail(error.to_string()))?;
-        let session = self.dialer.connect(&url, way.root_certificates, "tenant-sync").await?;
+        let session = self
+            .dialer
+            .connect(&url, way.root_certificates, "tenant-sync")
+            .await
+            .map_err(|error| error.fault())?;
         let pooled = session.behind_pooler().await?;
         let sql = "select pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMP')";
         let temporary = session
-            .client
+            .client()
             .query_typed(sql, &[])
             .await
             .and_then(|rows| rows.first().map_or(Ok(false), |row| row.try_get(0)))
             .map_err(|error| TargetFault::from_postgres(&error))?;
         tracing::debug!(tenancy = %target.tenancy_id, target = target.database_id, pooled, temporary, "connected");
         let means = Means { copy: !pooled, stage: !pooled && temporary };
-        Ok(Held { session, means, slot, opened_with, used: Instant::now() })
+        Ok(Held { session, means, fresh: true, slot, opened_with, used: Instant::now() })
     }
 
     async fn take_slot(&self, target: &TargetKey) -> Result<i32, TurnError> {
@@ -154,7 +161,7 @@ impl Sessions {
     pub(crate) async fn upkeep(&self) {
         let old: Vec<(TargetKey, Held)> = {
             let mut idle = self.idle();
-            idle.extract_if(|_, held| held.used.elapsed() > self.idle_timeout || held.session.client.is_closed()).collect()
+            idle.extract_if(|_, held| held.used.elapsed() > self.idle_timeout || held.session.is_closed()).collect()
         };
         for (target, held) in old {
             self.close(&target, held).await;
@@ -199,5 +206,9 @@ fn fingerprint(way: &Way<'_>) -> [u8; 32] {
     hash.update(way.url);
     hash.update([0]);
     hash.update(way.root_certificates.unwrap_or_default());
+    for reader in way.readers {
+        hash.update([0]);
+        hash.update(reader);
+    }
     hash.finalize().into()
 }

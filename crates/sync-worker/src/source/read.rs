@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::cursor::{Arm, Cursor, Phase, Reach, reach};
 use super::slice::{KeyRange, Slice, SliceOf, Snapshot, key_text};
 use crate::plan::Plan;
+use crate::target::state::text_settings;
 
 /// Why a read failed. Always a fault of ours, never the target's.
 #[derive(Debug, thiserror::Error)]
@@ -307,11 +308,7 @@ async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, S
         .start()
         .await?;
     snapshot
-        .batch_execute(
-            "set local enable_seqscan = off; set local jit = off; set local extra_float_digits = 1;
-             set local \"TimeZone\" = 'UTC'; set local \"DateStyle\" = 'ISO, YMD';
-             set local \"IntervalStyle\" = 'postgres'; set local bytea_output = 'hex'",
-        )
+        .batch_execute(&format!("set local enable_seqscan = off; set local jit = off; {}", text_settings()))
         .await?;
     Ok(snapshot)
 }

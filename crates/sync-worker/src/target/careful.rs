@@ -4,7 +4,7 @@
 //! rows are left. Those are recorded in the target, in the transaction that moves the watermark, and tried
 //! again later; the rows after them go on.
 
-use tenant_sync_core::target::TargetFault;
+use tenant_sync_core::target::class::TargetFault;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
@@ -183,7 +183,7 @@ impl Writer<'_> {
 
 impl Refusal {
     fn of(key: Vec<String>, fault: &TargetFault) -> Self {
-        Self { key, sqlstate: fault.sqlstate.clone().unwrap_or_default(), reason: fault.to_string() }
+        Self { key, sqlstate: fault.sqlstate.as_deref().unwrap_or_default().to_owned(), reason: fault.to_string() }
     }
 
     /// A row that we do not even try.

@@ -1,6 +1,7 @@
 //! What we keep in a target besides the tenant's rows: who owns the schema, and how far each mapping is.
 
-use tenant_sync_core::mapping::{MARKER, quote_ident, quote_literal};
+use tenant_sync_core::mapping::ddl::MARKER;
+use tenant_sync_core::mapping::names::{quote_ident, quote_literal};
 
 /// Tables and views of ours in every target. Mappings may not use these names.
 pub(crate) const OUR_NAMES: [&str; 4] = ["_sync_identity", "_sync_metadata", "_sync_refused", "sync_freshness"];
@@ -46,29 +47,45 @@ pub(crate) fn create(schema: &str) -> String {
     sql
 }
 
-/// Lets a role read, and nothing else.
-pub(crate) fn grant_read(schema: &str, role: &str, tables: &[&str]) -> String {
-    let (s, role) = (quote_ident(schema), quote_ident(role));
-    let tables: Vec<String> = tables.iter().map(|table| format!("{s}.{}", quote_ident(table))).collect();
-    format!("grant usage on schema {s} to {role}; grant select on {} to {role};", tables.join(", "))
-}
-
-/// Takes away what the database's default privileges gave to anybody else: nobody but us writes there, and who
-/// may read is the target's setting.
-pub(crate) fn revoke_from_others(schema: &str, tables: &[&str]) -> String {
-    let names: Vec<String> = tables.iter().map(|table| quote_literal(table)).collect();
+/// Who may do what with `tables`: the readers may read, and nobody but us may do anything else, whatever the
+/// database's default privileges say. Writes only where something is to be changed.
+pub(crate) fn privileges(schema: &str, readers: &[String], tables: &[&str]) -> String {
+    let list = |names: &mut dyn Iterator<Item = &str>| {
+        format!("array[{}]::text[]", names.map(quote_literal).collect::<Vec<_>>().join(", "))
+    };
     format!(
-        "do $revoke$ declare held record; begin
-           for held in
-             select distinct c.oid::regclass as relation, a.grantee
+        "do $privileges$ declare
+           home constant regnamespace := {}::regnamespace;
+           readers constant text[] := {};
+           tables constant text[] := {};
+           one record;
+         begin
+           for one in
+             select c.oid::regclass as relation, a.privilege_type as privilege,
+                    case when a.grantee = 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end as role
              from pg_catalog.pg_class c cross join lateral pg_catalog.aclexplode(c.relacl) a
-             where c.relnamespace = {}::regnamespace and c.relname in ({}) and a.grantee <> c.relowner
+             where c.relnamespace = home and c.relname = any (tables) and a.grantee <> c.relowner
+               and not (a.privilege_type = 'SELECT' and pg_catalog.pg_get_userbyid(a.grantee) = any (readers))
            loop
-             execute format('revoke all on %s from %s', held.relation,
-               case when held.grantee = 0 then 'public' else quote_ident(pg_catalog.pg_get_userbyid(held.grantee)) end);
+             execute format('revoke %s on %s from %s', one.privilege, one.relation, one.role);
            end loop;
-         end $revoke$",
+           for one in
+             select c.oid::regclass as relation, quote_ident(r.reader) as role
+             from pg_catalog.pg_class c cross join unnest(readers) as r (reader)
+             where c.relnamespace = home and c.relname = any (tables)
+               and not pg_catalog.has_table_privilege(r.reader, c.oid, 'SELECT')
+           loop
+             execute format('grant select on %s to %s', one.relation, one.role);
+           end loop;
+           for one in
+             select quote_ident(r.reader) as role from unnest(readers) as r (reader)
+             where not pg_catalog.has_schema_privilege(r.reader, home::oid, 'USAGE')
+           loop
+             execute format('grant usage on schema %s to %s', home, one.role);
+           end loop;
+         end $privileges$",
         quote_literal(&quote_ident(schema)),
-        names.join(", ")
+        list(&mut readers.iter().map(String::as_str)),
+        list(&mut tables.iter().copied()),
     )
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenant_sync_core::mapping::quote_ident;
+use tenant_sync_core::mapping::names::quote_ident;
 use time::OffsetDateTime;
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};

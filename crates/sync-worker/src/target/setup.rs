@@ -3,9 +3,8 @@
 //! DDL waits at most a second for its lock; whoever reads the customer's tables never queues behind us for
 //! longer. A table that we did not create is never touched.
 
-use tenant_sync_core::mapping::{
-    MARKER, add_column, create_indexes, create_table, quote_ident, quote_literal,
-};
+use tenant_sync_core::mapping::ddl::{MARKER, add_column, create_indexes, create_table, qualified};
+use tenant_sync_core::mapping::names::{quote_ident, quote_literal};
 use tokio_postgres::Client;
 
 use super::layout::{self, OUR_NAMES};
@@ -41,7 +40,7 @@ pub(crate) async fn schema(
         quote_literal(&owner.tenancy.to_string()),
         quote_literal(&owner.target),
     );
-    let revoke = layout::revoke_from_others(schema, &OUR_NAMES);
+    let revoke = layout::privileges(schema, &[], &OUR_NAMES);
     client.batch_execute(&format!("{} {identity} {revoke}; commit;", layout::create(schema))).await?;
     Ok(())
 }
@@ -126,10 +125,7 @@ async fn create(client: &Client, schema: &str, plan: &Plan, readers: &[String]) 
         quote_literal(&plan.fingerprint),
         plan.mapping.version,
     ));
-    sql.push(layout::revoke_from_others(schema, &[&plan.mapping.target.table]));
-    sql.extend(readers.iter().map(|role| {
-        layout::grant_read(schema, role, &[&plan.mapping.target.table, "_sync_metadata", "sync_freshness"])
-    }));
+    sql.push(layout::privileges(schema, readers, &[&plan.mapping.target.table]));
     sql.push("set local lock_timeout = '5s'".to_owned());
     client.batch_execute(&sql.join("; ")).await?;
     Ok(())
@@ -148,7 +144,7 @@ async fn upgrade(client: &Client, schema: &str, plan: &Plan) -> Result<(), TurnE
         .await?;
     let mut names: Vec<String> = Vec::new();
     let mut sql = vec!["set local lock_timeout = '1s'".to_owned()];
-    let table = tenant_sync_core::mapping::qualified(&plan.mapping, schema);
+    let table = qualified(&plan.mapping, schema);
     for message in &present {
         let tokio_postgres::SimpleQueryMessage::Row(row) = message else { continue };
         let name = row.get(0).unwrap_or_default().to_owned();
@@ -166,15 +162,16 @@ async fn upgrade(client: &Client, schema: &str, plan: &Plan) -> Result<(), TurnE
     Ok(())
 }
 
-/// Lets the named roles read the tables of ours, when the schema is set up or the setting changed.
-pub(crate) async fn grant(client: &Client, schema: &str, plans: &[&Plan], readers: &[String]) -> Result<(), TurnError> {
-    let mut tables = vec!["_sync_metadata", "sync_freshness"];
+/// Brings privileges to what the target's setting says.
+pub(crate) async fn privileges(
+    client: &Client,
+    schema: &str,
+    plans: &[&Plan],
+    readers: &[String],
+) -> Result<(), TurnError> {
+    let mut tables = vec!["_sync_metadata", "_sync_refused", "sync_freshness"];
     tables.extend(plans.iter().map(|plan| plan.mapping.target.table.as_str()));
-    let sql: Vec<String> = readers.iter().map(|role| layout::grant_read(schema, role, &tables)).collect();
-    if !sql.is_empty() {
-        client.batch_execute(&sql.join(" ")).await?;
-    }
-    Ok(())
+    Ok(client.batch_execute(&layout::privileges(schema, readers, &tables)).await?)
 }
 
 async fn query_bool(client: &Client, sql: &str) -> Result<bool, TurnError> {

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::{TryStreamExt, pin_mut};
-use tenant_sync_core::mapping::{MARKER, quote_ident, quote_literal};
+use tenant_sync_core::mapping::TEXT_SETTINGS;
+use tenant_sync_core::mapping::ddl::MARKER;
+use tenant_sync_core::mapping::names::{quote_ident, quote_literal};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 use uuid::Uuid;
@@ -83,9 +85,14 @@ pub(crate) fn begin(limits: Limits) -> String {
          set local lock_timeout = '5s'; set local statement_timeout = {statement};
          set local idle_in_transaction_session_timeout = '30s';
          set local tcp_keepalives_idle = 10; set local tcp_keepalives_interval = 5; set local tcp_keepalives_count = 3;
-         set local \"DateStyle\" = 'ISO, YMD'; set local \"IntervalStyle\" = 'postgres'; set local \"TimeZone\" = 'UTC';
-         set local jit = off;"
+         set local jit = off; {}",
+        text_settings()
     )
+}
+
+/// Pins how values look as text, on both sides of the road.
+pub(crate) fn text_settings() -> String {
+    TEXT_SETTINGS.iter().map(|(name, value)| format!("set local \"{name}\" = {};", quote_literal(value))).collect()
 }
 
 /// Begins a transaction and takes the lock.

@@ -1,6 +1,7 @@
 //! The statements that write one mapping into one schema.
 
-use tenant_sync_core::mapping::{qualified, quote_ident};
+use tenant_sync_core::mapping::ddl::qualified;
+use tenant_sync_core::mapping::names::quote_ident;
 
 use crate::plan::{Column, Plan};
 use crate::source::sql::collate;

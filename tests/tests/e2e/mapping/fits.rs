@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tenant_sync_core::mapping::{
-    Carry, CheckError, CheckedMapping, check, ddl, dependencies, left_joins, parse, reads,
+    Carry, CheckError, CheckedMapping, Dependency, check, ddl, dependencies, left_joins, parse, reads,
 };
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ async fn shipped_mappings_fit_the_schema() {
     };
     assert_eq!(names(&users.source_key), ["projectUserId uuid"]);
     assert_eq!(names(&users.source_primary_key), ["tenancyId uuid", "projectUserId uuid"]);
-    assert_eq!((users.source_tenant.name.as_str(), users.source_tenant.oid), ("tenancyId", 2950));
+    assert_eq!((users.source_tenant.name.as_str(), users.source_tenant.type_oid), ("tenancyId", 2950));
     assert_eq!(users.columns.len(), users.mapping.columns.len());
     assert!(checked.iter().flat_map(|c| &c.columns).all(|column| column.carry == Carry::Binary));
     let types: Vec<_> = users.columns.iter().map(|c| c.type_name.as_str()).collect();
@@ -38,16 +38,14 @@ async fn the_schema_watches_what_shipped_mappings_read() {
         .query("select changed, dependent, \"changedColumns\", \"dependentColumns\" from \"SequencedDependency\"", &[])
         .await
         .expect("dependencies");
-    let registered: Vec<(String, String, Vec<(String, String)>)> = rows
-        .iter()
-        .map(|row| {
-            let (theirs, ours): (Vec<String>, Vec<String>) = (row.get(2), row.get(3));
-            (row.get(0), row.get(1), theirs.into_iter().zip(ours).collect())
-        })
-        .collect();
-    let wanted: Vec<_> =
-        dependencies(&shipped()).into_iter().map(|d| (d.changed, d.dependent, d.columns)).collect();
-    assert_eq!(registered, wanted);
+    let dependency = |row: &tokio_postgres::Row| {
+        let (theirs, ours): (Vec<String>, Vec<String>) = (row.get(2), row.get(3));
+        let mut columns: Vec<_> = theirs.into_iter().zip(ours).collect();
+        columns.sort();
+        Dependency { changed: row.get(0), dependent: row.get(1), columns }
+    };
+    let registered: Vec<Dependency> = rows.iter().map(dependency).collect();
+    assert_eq!(registered, dependencies(&shipped()));
 
     let rows = database
         .client

@@ -5,63 +5,51 @@ mod expressions;
 mod fits;
 mod proofs;
 
-use std::path::Path;
-
-use tenant_sync_core::mapping::{CheckError, Mapping, check, parse};
+use tenant_sync_core::config::Config;
+use tenant_sync_core::db::Internal;
+use tenant_sync_core::mapping::{CheckError, Mapping, check, load, parse};
+use tenant_sync_core::migrate;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-/// A database of its own with the internal schema in it; dropped with its client.
+/// A migrated database of its own and a session in it, as a worker has it.
 struct Database {
     client: Client,
-    admin: tokio_postgres::Config,
+    admin_url: String,
     name: String,
 }
 
 impl Database {
     async fn new() -> Self {
-        let url = std::env::var("TENANT_SYNC_TEST_INTERNAL_URL").expect("set by deploy/with-services");
-        let admin: tokio_postgres::Config = url.parse().expect("a connection string");
+        let admin_url = std::env::var("TENANT_SYNC_TEST_INTERNAL_URL").expect("set by deploy/with-services");
+        let (server, _) = admin_url.rsplit_once('/').expect("a URL with a database");
         let name = format!("mapping_{}", Uuid::new_v4().simple());
-        connect(&admin).await.batch_execute(&format!("create database {name}")).await.expect("created");
-        let mut own = admin.clone();
-        let client = connect(own.dbname(&name)).await;
-        for set in ["engine", "app"] {
-            for file in migrations(set) {
-                client.batch_execute(&file).await.expect("migrated");
-            }
-        }
-        Self { client, admin, name }
+        let config = config(&format!("{server}/{name}"));
+        migrate::create_database(&config).await.expect("created");
+        migrate::ensure(&config).await.expect("migrated");
+        let internal = Internal::new(&config.database, "test").expect("good");
+        let (client, connection) = internal.dedicated().await.expect("connected");
+        tokio::spawn(connection);
+        Self { client, admin_url, name }
     }
 
     async fn drop(self) {
         drop(self.client);
+        let (client, connection) = tokio_postgres::connect(&self.admin_url, NoTls).await.expect("connected");
+        tokio::spawn(connection);
         let drop = format!("drop database {} with (force)", self.name);
-        connect(&self.admin).await.batch_execute(&drop).await.expect("dropped");
+        client.batch_execute(&drop).await.expect("dropped");
     }
 }
 
-async fn connect(config: &tokio_postgres::Config) -> Client {
-    let (client, connection) = config.connect(NoTls).await.expect("connected");
-    tokio::spawn(connection);
-    client
-}
-
-fn folder(name: &str) -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
-    let entries = std::fs::read_dir(folder).expect("folder").map(|entry| entry.expect("entry").path());
-    let mut files: Vec<_> = entries.filter(|path| !path.ends_with(".gitkeep")).collect();
-    files.sort();
-    let name = |path: &Path| path.file_name().and_then(|n| n.to_str()).expect("a name").to_owned();
-    files.iter().map(|path| (name(path), std::fs::read_to_string(path).expect("readable"))).collect()
-}
-
-fn migrations(set: &str) -> Vec<String> {
-    folder(&format!("migrations/{set}")).into_iter().map(|(_, text)| text).collect()
+fn config(url: &str) -> Config {
+    let variables = [("DATABASE__URL", url), ("DATABASE__AUTO_MIGRATE", "true")];
+    let variables = variables.map(|(name, value)| (format!("TENANT_SYNC_{name}"), value.to_owned()));
+    Config::from_sources(None, variables).expect("a configuration")
 }
 
 fn shipped() -> Vec<Mapping> {
-    folder("mappings").iter().map(|(name, text)| parse(name, text).expect("good")).collect()
+    load(&config("postgres://unused")).expect("good")
 }
 
 async fn refusals(text: &str, client: &Client) -> String {

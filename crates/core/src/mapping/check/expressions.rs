@@ -39,7 +39,9 @@ pub(super) async fn check(
         let Some(declared) = types.get(column.type_text.as_str()) else { continue };
         match carry(&declared.facts) {
             Ok(carry) => columns.push(CheckedColumn {
-                oid: declared.facts.oid,
+                name: column.name.clone(),
+                type_text: column.type_text.clone(),
+                type_oid: declared.facts.oid,
                 type_name: declared.facts.display.clone(),
                 is_array: declared.facts.element.is_some(),
                 carry,

@@ -48,8 +48,12 @@ pub struct CheckedMapping {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckedColumn {
+    /// Its name in the target.
+    pub name: String,
+    /// Its type as the mapping's author wrote it, good for DDL and casts.
+    pub type_text: String,
     /// The type's OID, the same in every Postgres.
-    pub oid: u32,
+    pub type_oid: u32,
     /// The type as Postgres writes it, with its modifier: `numeric(10,2)`.
     pub type_name: String,
     /// Whether it is an array.
@@ -65,7 +69,7 @@ pub struct SourceColumn {
     /// Its name.
     pub name: String,
     /// Its type's OID in the internal database.
-    pub oid: u32,
+    pub type_oid: u32,
     /// Its type as Postgres writes it, to cast a tombstone's text to.
     pub type_name: String,
 }
@@ -112,7 +116,11 @@ async fn read_catalog(mappings: &[Mapping], client: &Client) -> Result<Catalog, 
 fn assemble(mapping: &Mapping, source: &Table, columns: Vec<CheckedColumn>) -> CheckedMapping {
     let known = |name: &str| {
         let column = source.columns.get(name)?;
-        Some(SourceColumn { name: name.to_owned(), oid: column.oid, type_name: column.type_name.clone() })
+        Some(SourceColumn {
+            name: name.to_owned(),
+            type_oid: column.oid,
+            type_name: column.type_name.clone(),
+        })
     };
     let tenant = &mapping.source.tenant;
     CheckedMapping {
@@ -121,7 +129,7 @@ fn assemble(mapping: &Mapping, source: &Table, columns: Vec<CheckedColumn>) -> C
         source_primary_key: source.primary_key().iter().filter_map(|name| known(name)).collect(),
         source_tenant: known(tenant).unwrap_or_else(|| SourceColumn {
             name: tenant.clone(),
-            oid: 0,
+            type_oid: 0,
             type_name: String::new(),
         }),
         mapping: mapping.clone(),

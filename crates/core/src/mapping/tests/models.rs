@@ -48,10 +48,10 @@ fn dependencies_are_sorted_and_stand_once() {
         dependent: "ProjectUser".to_owned(),
         columns: columns.iter().map(|name| pair(name)).collect(),
     };
-    assert_eq!(one.touches(), [dependency(&["tenancyId", "projectUserId"])]);
+    assert_eq!(one.touches(), [dependency(&["projectUserId", "tenancyId"])]);
     assert_eq!(
         dependencies(&[other.clone(), one.clone(), same, one, other]),
-        [dependency(&["tenancyId", "id", "projectUserId"]), dependency(&["tenancyId", "projectUserId"])]
+        [dependency(&["id", "projectUserId", "tenancyId"]), dependency(&["projectUserId", "tenancyId"])]
     );
 }
 
