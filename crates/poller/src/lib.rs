@@ -46,13 +46,16 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
     let wake = Arc::new(Notify::new());
     let stopping = worker.stopping();
     let poller = Poller::new(&config, worker.internal().clone(), worker.fusebox(), publisher.clone());
-    worker.spawn("listener", listen::run(
+    worker.spawn(
+        "listener",
+        listen::run(
             worker.internal().clone(),
             NOTIFY_CHANNEL,
             worker.internal().schema().to_owned(),
             Arc::clone(&wake),
             stopping.clone(),
-        ));
+        ),
+    );
     worker.spawn(
         "maintenance",
         maintenance::run(

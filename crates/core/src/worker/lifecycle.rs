@@ -15,6 +15,7 @@ use super::shutdown::TASK_DEADLINE;
 use super::tasks::{TaskError, Tasks};
 use crate::config::Config;
 use crate::db::{DbError, Internal};
+use crate::migrate::MigrateError;
 
 /// Why a worker could not start or did not stop cleanly.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +32,8 @@ pub enum WorkerError {
         reason: std::io::Error,
     },
     /// The schema is not one that this version can work on.
-    #[error("{0}")]
-    Schema(String),
+    #[error(transparent)]
+    Schema(#[from] MigrateError),
     /// A task failed, ended or did not stop.
     #[error(transparent)]
     Task(#[from] TaskError),
@@ -73,7 +74,7 @@ impl Worker {
             tasks.spawn("health endpoint", health::serve(listener, health.clone(), tasks.stopping()));
         }
         tracing::info!(worker = &*id, %kind, version = env!("CARGO_PKG_VERSION"), "starting");
-        match schema::wait_until_usable(&internal, &config, shutdown).await? {
+        match schema::wait_until_usable(&config, shutdown).await? {
             Schema::Usable => {}
             Schema::AskedToStop => return Ok(None),
         }

@@ -27,7 +27,10 @@ pub async fn run(
     let mut reconnect = Reconnect::default();
     while !stopping.is_cancelled() {
         let began = Instant::now();
-        let Some(ended) = stopping.run_until_cancelled(listen(&internal, channel, &payload, &wake)).await else { break };
+        let Some(ended) = stopping.run_until_cancelled(listen(&internal, channel, &payload, &wake)).await
+        else {
+            break;
+        };
         let wait = reconnect.after(began.elapsed());
         if let Err(error) = ended {
             tracing::debug!(%error, "lost the session that listens");

@@ -18,8 +18,9 @@ const START_ATTEMPTS: usize = 5;
 
 pub(super) struct Cluster {
     pub(super) port: u16,
+    // Ends before its folder is removed.
+    _server: Server,
     folder: Folder,
-    server: Server,
 }
 
 impl Cluster {
@@ -52,7 +53,7 @@ impl Cluster {
             command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k", ""]);
             command.args(settings.iter().flat_map(|s| ["-c", s.as_str()]));
             if let Some(server) = Server::start(command, "ready to accept connections") {
-                return Self { port, folder, server };
+                return Self { port, _server: server, folder };
             }
         }
         panic!("no Postgres server could be started");
@@ -71,11 +72,6 @@ impl Cluster {
     /// A folder that is removed with the cluster.
     pub(super) fn scratch(&self) -> &Folder {
         &self.folder
-    }
-
-    #[expect(dead_code, reason = "shows that the server lives as long as the cluster")]
-    fn server(&self) -> &Server {
-        &self.server
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tenant_sync_core::config::TlsFloor;
+use tenant_sync_core::target::bounded::Limits;
 use tenant_sync_core::target::class::ErrorClass;
 use tenant_sync_core::target::dial::{DialError, Session};
 use tenant_sync_core::target::url::TargetUrl;
@@ -139,4 +140,22 @@ async fn of_a_servers_error_only_names_are_kept() {
     assert_eq!((fault.class, fault.sqlstate.as_deref()), (ErrorClass::RowRefused, Some("23514")));
     assert_eq!((fault.table.as_deref(), fault.constraint.as_deref()), (Some("person"), Some("no_secrets")));
     assert!(!format!("{fault} {fault:?}").contains("hunter2"), "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_talkative_server_passes_and_an_endless_answer_does_not() {
+    let cluster = Cluster::start(None);
+    let limits = Limits { answer_bytes: 8 << 20, ..Limits::default() };
+    let dialer = dialer(TlsFloor::Disable).with_limits(limits);
+    let session = connect(&dialer, &cluster.url("127.0.0.1", ""), None).await.unwrap();
+    let notices = "do $$ begin for i in 1..10000 loop raise notice 'row % of a trigger', i; end loop; end $$";
+    session.client().batch_execute(notices).await.unwrap();
+    assert!(session.bytes_read() > 500_000 && session.end_reason().is_none());
+
+    let endless = "select repeat('x', 100000) from generate_series(1, 1000)";
+    let error = session.client().query_typed(endless, &[]).await.unwrap_err();
+    let fault = session.fault(&error);
+    assert_eq!(fault.class, ErrorClass::ProtocolAbuse);
+    assert!(fault.to_string().contains("an answer larger than 8388608 bytes"), "{fault}");
+    assert!(session.bytes_read() < 10 << 20, "{}", session.bytes_read());
 }

@@ -45,7 +45,7 @@ async fn at_most_max_queued_rows_are_ahead_of_the_workers_over_all_pollers() {
     let (mut a, mut b) = (stack.poller().await, stack.poller().await);
     for _ in 0..4 {
         let (x, y) = tokio::join!(a.poller.tick(), b.poller.tick());
-        (x.expect("tick"), y.expect("tick"));
+        x.and(y).expect("tick");
         assert!(stack.count(r#""startedFulfillingAt" is not null"#).await <= 100);
     }
     assert_eq!(stack.ready(Queue::Live).await, 100);
@@ -186,7 +186,7 @@ async fn what_we_give_back_costs_no_attempt_and_a_backfill_goes_on_in_bulk() {
         let taken = outbox::take(&client, held, "w", HOUR).await.expect("take").expect("ours");
         assert_eq!(taken.attempts, 0);
         let pending = match claim {
-            1 => outbox::give_back(&client, held).await,
+            1 => outbox::give_back(&client, held, Duration::ZERO).await,
             _ => outbox::continue_bulk(&client, held).await,
         };
         assert!(pending.expect("pending"));

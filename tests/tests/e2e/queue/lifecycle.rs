@@ -73,7 +73,9 @@ async fn a_poller_starts_before_its_servers_and_survives_the_loss_of_both() {
     eventually("it has found Postgres", || async { heartbeats(&stack).await == 1 }).await;
     assert_eq!(stack.count("claim = 0").await, 5, "there is no broker yet");
     amqp.set_open(true);
-    eventually("it publishes", || async { stack.count("claim = 1").await == 5 }).await;
+    eventually("it claims", || async { stack.count("claim = 1").await == 5 }).await;
+    eventually("it publishes", || async { stack.ready(Queue::Live).await == 5 }).await;
+    assert_eq!(stack.drain(Queue::Live).await.len(), 5);
 
     for gate in [&postgres, &amqp] {
         gate.set_open(false);
@@ -83,7 +85,7 @@ async fn a_poller_starts_before_its_servers_and_survives_the_loss_of_both() {
     for gate in [&postgres, &amqp] {
         gate.set_open(true);
     }
-    eventually("it publishes again", || async { stack.ready(Queue::Live).await == 10 }).await;
+    eventually("it publishes again", || async { stack.ready(Queue::Live).await == 5 }).await;
     running.stop().await;
     stack.close().await;
 }

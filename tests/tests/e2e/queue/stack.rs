@@ -57,9 +57,9 @@ impl Stack {
         variables.extend(settings.iter().map(|(k, v)| (format!("TENANT_SYNC_{k}"), (*v).to_owned())));
         let config = Arc::new(Config::from_sources(None, variables).expect("configuration"));
         let sql = connect(&database_url).await;
-        for file in migrations() {
-            sql.batch_execute(&std::fs::read_to_string(&file).expect("migration")).await.expect("schema");
-        }
+        let mut migrating = Config::clone(&config);
+        migrating.database.auto_migrate = true;
+        tenant_sync_core::migrate::ensure(&migrating).await.expect("schema");
         let connection = lapin::Connection::connect(&amqp_url, lapin::ConnectionProperties::default());
         let connection = connection.await.expect("RabbitMQ");
         let amqp = connection.create_channel().await.expect("channel");
@@ -211,15 +211,6 @@ async fn management(method: &str, path: &str, body: &str) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("answer");
     assert!(answer.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
-}
-
-fn migrations() -> Vec<std::path::PathBuf> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/engine");
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("migrations").map(|e| e.expect("entry").path()).collect();
-    files.retain(|path| path.extension().is_some_and(|e| e == "sql"));
-    files.sort();
-    files
 }
 
 pub(super) async fn connect(url: &str) -> Client {
