@@ -1,6 +1,10 @@
 //! The end-to-end suites, one module each, in one binary.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in what it calls")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, also in what it calls"
+)]
 
 mod dial;
 mod mapping;
