@@ -321,6 +321,12 @@ impl Turn<'_> {
     /// Moves the watermarks and commits.
     async fn close(&self, slice: &Slice, state: &State, report: &mut Report) -> Result<(), TurnError> {
         report.complete_as_of = slice.complete.then_some(slice.snapshot.as_of);
+        let moved = report.rows > 0 || !report.fills.is_empty() || self.moved(state, report);
+        if !moved && self.config.heartbeat.is_zero() {
+            // Nothing to write, and nobody wants to be told that.
+            report.complete_as_of = None;
+            return self.bounded(async { Ok(self.client.batch_execute("rollback").await?) }).await;
+        }
         let standings: Vec<Standing<'_>> =
             self.plans.iter().zip(&report.cursors).map(|(plan, cursor)| Standing { plan, cursor }).collect();
         let picture = Picture {
@@ -337,6 +343,12 @@ impl Turn<'_> {
                     .with_detail("COMMIT did not return; a synchronous standby may be missing."),
             )),
         }
+    }
+
+    /// Whether a watermark or a fill is further than the target knows.
+    fn moved(&self, state: &State, report: &Report) -> bool {
+        let known = |plan: &Plan| standing::cursor(state.mappings.get(plan.name()));
+        self.plans.iter().zip(&report.cursors).any(|(plan, cursor)| known(plan) != *cursor)
     }
 
     fn writer<'p>(&'p self, plan: &'p Plan) -> Writer<'p> {
