@@ -96,6 +96,8 @@ pub(crate) fn privileges(schema: &str, readers: &[String], tables: &[&str]) -> S
            for one in
              select quote_ident(r.reader) as role from unnest(readers) as r (reader)
              where not pg_catalog.has_schema_privilege(r.reader, home::oid, 'USAGE')
+               -- A schema that the customer's administrator owns is granted by its owner.
+               and pg_catalog.pg_has_role((select nspowner from pg_catalog.pg_namespace where oid = home), 'USAGE')
            loop
              execute format('grant usage on schema %s to %s', home, one.role);
            end loop;
