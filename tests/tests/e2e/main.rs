@@ -3,10 +3,12 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stderr,
     reason = "a test fails by panicking, also in what it calls"
 )]
 
 mod dial;
+mod kit;
 mod mapping;
 mod migrate;
 mod queue;
