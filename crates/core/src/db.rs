@@ -13,7 +13,9 @@ use crate::config::Database;
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// `database.url` does not parse. The reason never repeats it.
-    #[error("database.url is not a PostgreSQL connection string; expected postgres://user:password@host:port/database")]
+    #[error(
+        "database.url is not a PostgreSQL connection string; expected postgres://user:password@host:port/database"
+    )]
     Url,
     /// `database.schema` cannot be a schema's name.
     #[error("database.schema must be 1 to 63 characters without a zero byte")]
