@@ -24,11 +24,7 @@ pub(crate) fn cursor(known: Option<&MappingState>) -> Cursor {
 }
 
 /// Compares what the target knows with what this snapshot of the source says.
-pub(crate) fn verdict(
-    known: Option<&MappingState>,
-    epoch: Option<Uuid>,
-    snapshot: &Snapshot,
-) -> Verdict {
+pub(crate) fn verdict(known: Option<&MappingState>, epoch: Option<Uuid>, snapshot: &Snapshot) -> Verdict {
     let Some(known) = known else { return Verdict::WantsFill("the target is new") };
     let Some(watermark) = known.watermark else { return Verdict::WantsFill("its watermark makes no sense") };
     if watermark > snapshot.horizon {

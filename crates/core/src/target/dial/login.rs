@@ -8,7 +8,7 @@ use super::route::Route;
 use super::session::Session;
 use super::transport::{Negotiated, Transport};
 use super::{DialError, Step};
-use crate::target::bounded::{BoundedStream, Limits, Observed};
+use crate::target::bounded::{BoundedStream, Limits, Observed, ProtocolAbuse};
 use crate::target::class::{ErrorClass, TargetFault};
 use crate::target::url::{ChannelBinding, TargetUrl};
 
@@ -82,5 +82,6 @@ fn fault_of(error: &tokio_postgres::Error, observed: &Observed, url: &TargetUrl)
             "The connection string requires channel binding, and the server did not offer it with this login.",
         );
     }
-    fault
+    // What is left are messages that have no place in a login.
+    ProtocolAbuse::NotTheProtocol.into()
 }
