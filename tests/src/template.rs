@@ -3,6 +3,8 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
+use tenant_sync_core::config::Config;
+use tenant_sync_core::migrate::Migrator;
 use tokio_postgres::Client;
 
 use crate::database::connect;
@@ -38,7 +40,7 @@ impl Template {
         if !exists(&admin, &name).await {
             admin.execute("select pg_advisory_lock($1)", &[&LOCK]).await.expect("an advisory lock");
             if !exists(&admin, &name).await {
-                make(admin_url, &admin, &name, &files).await;
+                make(admin_url, &admin, &name, self == Self::Application).await;
             }
         }
         name
@@ -46,13 +48,13 @@ impl Template {
 }
 
 /// The template gets its name when it is complete; what a killed process left half-made is removed first.
-async fn make(admin_url: &str, admin: &Client, name: &str, files: &[(String, String)]) {
+async fn make(admin_url: &str, admin: &Client, name: &str, user_tables: bool) {
     let draft = format!("{name}_draft");
     let run =
         async |statement: String| admin.batch_execute(&statement).await.expect("making a template database");
     run(format!("drop database if exists {draft} with (force)")).await;
     run(format!("create database {draft} template template0")).await;
-    migrate(&urls::with_path(admin_url, &draft), files).await;
+    migrate(&urls::with_path(admin_url, &draft), user_tables).await;
     run(format!("alter database {draft} rename to {name}")).await;
 }
 
@@ -64,11 +66,14 @@ async fn exists(admin: &Client, name: &str) -> bool {
         .is_some()
 }
 
-async fn migrate(url: &str, files: &[(String, String)]) {
-    let client = connect(url).await;
-    for (name, text) in files {
-        client.batch_execute(text).await.unwrap_or_else(|error| panic!("migration {name}: {error:?}"));
-    }
+/// As an operator would: workers refuse a schema without the record of its migrations.
+async fn migrate(url: &str, user_tables: bool) {
+    let key = |name| crate::worker::variable(name);
+    let keys =
+        [(key("database.url"), url.to_owned()), (key("database.user_tables"), user_tables.to_string())];
+    let config = Config::from_sources(None, keys).expect("a configuration");
+    let migrator = Migrator::new(&config).expect("the embedded migrations");
+    migrator.run(&mut ()).await.unwrap_or_else(|error| panic!("migrating a template: {error}"));
 }
 
 /// The migrations' names and texts, in order.
