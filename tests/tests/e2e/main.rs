@@ -8,6 +8,7 @@
 )]
 
 mod dial;
+mod faults;
 mod kit;
 mod mapping;
 mod migrate;
