@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
+use tenant_sync_core::config::Config;
 use tokio_postgres::Client;
 
 use crate::database::connect;
@@ -38,7 +39,7 @@ impl Template {
         if !exists(&admin, &name).await {
             admin.execute("select pg_advisory_lock($1)", &[&LOCK]).await.expect("an advisory lock");
             if !exists(&admin, &name).await {
-                make(admin_url, &admin, &name, &files).await;
+                make(admin_url, &admin, &name, sets).await;
             }
         }
         name
@@ -46,13 +47,13 @@ impl Template {
 }
 
 /// The template gets its name when it is complete; what a killed process left half-made is removed first.
-async fn make(admin_url: &str, admin: &Client, name: &str, files: &[(String, String)]) {
+async fn make(admin_url: &str, admin: &Client, name: &str, sets: &[&str]) {
     let draft = format!("{name}_draft");
     let run =
         async |statement: String| admin.batch_execute(&statement).await.expect("making a template database");
     run(format!("drop database if exists {draft} with (force)")).await;
     run(format!("create database {draft} template template0")).await;
-    migrate(&urls::with_path(admin_url, &draft), files).await;
+    migrate(&urls::with_path(admin_url, &draft), sets.contains(&"app")).await;
     run(format!("alter database {draft} rename to {name}")).await;
 }
 
@@ -64,11 +65,16 @@ async fn exists(admin: &Client, name: &str) -> bool {
         .is_some()
 }
 
-async fn migrate(url: &str, files: &[(String, String)]) {
-    let client = connect(url).await;
-    for (name, text) in files {
-        client.batch_execute(text).await.unwrap_or_else(|error| panic!("migration {name}: {error:?}"));
-    }
+/// By the migrator, so that what it records is there, too: a worker refuses a schema without it.
+async fn migrate(url: &str, user_tables: bool) {
+    let settings = [
+        ("TENANT_SYNC_DATABASE__URL", url),
+        ("TENANT_SYNC_DATABASE__USER_TABLES", if user_tables { "true" } else { "false" }),
+        ("TENANT_SYNC_DATABASE__AUTO_MIGRATE", "true"),
+    ];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::from_sources(None, settings).expect("a configuration");
+    tenant_sync_core::migrate::ensure(&config).await.expect("migrating a template");
 }
 
 /// The migrations' names and texts, in order.
