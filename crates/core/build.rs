@@ -24,7 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Writes a constant `name` that lists the files of `folder` with `extension`, by name, with their text.
 fn embed(code: &mut String, name: &str, folder: &Path, extension: &str) -> io::Result<()> {
     println!("cargo:rerun-if-changed={}", folder.display());
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<io::Result<_>>()?;
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())).collect::<io::Result<_>>()?;
     files.retain(|path| path.extension().is_some_and(|e| e == extension));
     files.sort();
     let _ = writeln!(code, "pub(crate) const {name}: &[(&str, &str)] = &[");

@@ -1,0 +1,70 @@
+//! The operator's command line. One module a group of commands; what they share is how they are called
+//! ([`context`]), how they print ([`output`]) and how they ask ([`prompt`]).
+
+mod context;
+mod db;
+mod logging;
+mod output;
+mod prompt;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::{Context, Usage};
+use tenant_sync_core::config::ConfigError;
+
+/// Each tenant's rows, live, in the tenant's own database.
+#[derive(Debug, Parser)]
+#[command(name = "tenant-sync", version, arg_required_else_help = true, subcommand_required = true)]
+struct Cli {
+    /// Configuration file; without it, tenant-sync.toml if there is one
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Log what is done, to stderr
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The internal database: create, migrate, look, fill with sample data, take back
+    Db(db::Args),
+}
+
+/// Runs the program with these arguments: 0 done, 1 failed or found a difference, 2 wrong usage.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap knows which stream they belong to.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let context = Context::new(cli.config, cli.json, cli.verbose);
+    match cli.command {
+        Command::Db(args) => db::run(&context, args),
+    }
+}
+
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<Usage>() || error.is::<ConfigError>()
+}

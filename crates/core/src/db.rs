@@ -13,7 +13,9 @@ use crate::config::Database;
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// `database.url` does not parse. The reason never repeats it.
-    #[error("database.url is not a PostgreSQL connection string; expected postgres://user:password@host:port/database")]
+    #[error(
+        "database.url is not a PostgreSQL connection string; expected postgres://user:password@host:port/database"
+    )]
     Url,
     /// `database.schema` cannot be a schema's name.
     #[error("database.schema must be 1 to 63 characters without a zero byte")]
@@ -95,6 +97,26 @@ impl Internal {
         DbError,
     > {
         Ok(self.config.connect(tls_connector()?).await?)
+    }
+
+    /// Like [`Internal::dedicated`], in another database of the same server.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn dedicated_in(
+        &self,
+        database: &str,
+    ) -> Result<
+        (
+            tokio_postgres::Client,
+            tokio_postgres::Connection<
+                tokio_postgres::Socket,
+                <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+            >,
+        ),
+        DbError,
+    > {
+        Ok(self.config.clone().dbname(database).connect(tls_connector()?).await?)
     }
 
     /// The schema that holds everything of ours.

@@ -13,7 +13,11 @@ pub mod worker;
 
 /// Messages that travel through RabbitMQ.
 pub mod proto {
-    #![allow(missing_docs, clippy::all, reason = "generated from proto/tenant_sync.proto, which is documented")]
+    #![allow(
+        missing_docs,
+        clippy::all,
+        reason = "generated from proto/tenant_sync.proto, which is documented"
+    )]
     include!(concat!(env!("OUT_DIR"), "/tenant_sync.v1.rs"));
 }
 

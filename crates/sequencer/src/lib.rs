@@ -1,0 +1,114 @@
+//! The sequencer: gives every changed row an id from one global sequence and asks for a sync of each changed
+//! target.
+//!
+//! ```text
+//! tick: fuse? ─▶ backfill_null_sequence_ids (lock, ids in fair shares, requests; one transaction) ─▶ NOTIFY pollers
+//! ```
+//! One is active: the lock is taken without blocking and held to commit. Others stand by and try as often.
+
+mod pass;
+mod purge;
+mod register;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tenant_sync_core::config::Config;
+use tenant_sync_core::db::Internal;
+use tenant_sync_core::mapping;
+use tenant_sync_core::worker::backoff::Reconnect;
+use tenant_sync_core::worker::{Fusebox, Kind, Switch, Worker};
+use tokio_util::sync::CancellationToken;
+
+pub use pass::{Outcome, Pass, pass};
+pub use purge::{Purged, purge};
+pub use register::{Registered, register};
+
+/// Runs a sequencer until `shutdown`.
+///
+/// # Errors
+/// A mapping that cannot be used; one of its tasks failed.
+pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mappings = mapping::load(&config)?;
+    let Some(mut worker) = Worker::start(Kind::Sequencer, config, &shutdown).await? else { return Ok(()) };
+    let registered = register::when_reachable(worker.internal(), &mappings);
+    match shutdown.run_until_cancelled(registered).await {
+        Some(registered) => registered?,
+        None => return Ok(worker.stop().await?),
+    }
+    let (config, internal, stopping) =
+        (Arc::clone(worker.config()), worker.internal().clone(), worker.stopping());
+    worker.spawn(
+        "purge",
+        purge::run(Arc::clone(&config), internal.clone(), worker.fusebox(), stopping.clone()),
+    );
+    worker.spawn("passes", passes(config, internal, worker.fusebox(), stopping));
+    Ok(worker.run().await?)
+}
+
+async fn passes(
+    config: Arc<Config>,
+    internal: Internal,
+    fusebox: Arc<Fusebox>,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut faults = Reconnect::default();
+    let mut began = Instant::now();
+    while !stopping.is_cancelled() {
+        let wait = match tick(&config, &internal, &fusebox).await {
+            // A full pass is followed by the next at once.
+            Ok(pass) if pass.more => Duration::ZERO,
+            Ok(_) => config.sequencer.poll_interval,
+            Err(error) => {
+                let wait = faults.after(began.elapsed());
+                began = Instant::now();
+                if faults.failures() == 1 {
+                    tracing::warn!(error = format!("{error:#}"), "a pass failed, trying again");
+                }
+                wait
+            }
+        };
+        stopping.run_until_cancelled(tokio::time::sleep(wait)).await;
+    }
+    Ok(())
+}
+
+/// One pass, if the switch is on.
+///
+/// # Errors
+/// As [`pass`].
+pub async fn tick(config: &Config, internal: &Internal, fusebox: &Fusebox) -> anyhow::Result<Pass> {
+    if !fusebox.is_on(Switch::Sequencer).await {
+        return Ok(Pass::disabled());
+    }
+    let began = Instant::now();
+    let done = pass(internal, config.sequencer.batch_size).await?;
+    metrics::histogram!("tenant_sync_sequencer_pass_seconds").record(began.elapsed().as_secs_f64());
+    metrics::counter!("tenant_sync_sequenced_rows_total").increment(done.rows_given.unsigned_abs());
+    if done.parked > 0 {
+        tracing::warn!(
+            rows = done.parked,
+            "rows refused their sequence id and were set aside; see \"ParkedRow\""
+        );
+    }
+    Ok(done)
+}
+
+/// One pass for `--once`.
+///
+/// # Errors
+/// A mapping that cannot be used; Postgres cannot be reached; the pass failed.
+pub async fn once(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Result<Pass> {
+    let mappings = mapping::load(&config)?;
+    let quiet = Config { health: tenant_sync_core::config::Health::default(), ..Config::clone(&config) };
+    let worker =
+        Worker::start(Kind::Sequencer, Arc::new(quiet), &shutdown).await?.context("asked to stop")?;
+    let done = async {
+        register::when_reachable(worker.internal(), &mappings).await?;
+        tick(worker.config(), worker.internal(), &worker.fusebox()).await
+    }
+    .await;
+    worker.stop().await?;
+    done
+}

@@ -1,5 +1,14 @@
-//! All end-to-end suites, in one program: a module each.
+//! The end-to-end suites, one module each, in one binary.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, also in what it calls"
+)]
 
+mod dial;
 mod kit;
+mod mapping;
+mod migrate;
+mod queue;

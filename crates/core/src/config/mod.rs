@@ -15,8 +15,8 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 pub use sections::{
-    Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Secrets, Sequencer, Sync,
-    TlsFloor,
+    Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Secrets, Sequencer,
+    Sync, TlsFloor,
 };
 pub use source::ConfigError;
 
@@ -69,7 +69,8 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let config: Self = source::figment(file, environment)?.extract().map_err(ConfigError::from_figment)?;
+        let config: Self =
+            source::figment(file, environment)?.extract().map_err(ConfigError::from_figment)?;
         config.checked()
     }
 
@@ -88,7 +89,10 @@ impl Config {
             ("sync.retry_base", self.sync.retry_base),
         ];
         if let Some((key, _)) = zero.iter().find(|(_, value)| value.is_zero()) {
-            return Err(ConfigError::Invalid { key: (*key).into(), reason: "must be longer than zero".into() });
+            return Err(ConfigError::Invalid {
+                key: (*key).into(),
+                reason: "must be longer than zero".into(),
+            });
         }
         Ok(self)
     }

@@ -55,7 +55,8 @@ impl ConfigError {
         let mut path = error.path.clone();
         let reason = match &error.kind {
             figment::error::Kind::Message(message) => message.clone(),
-            figment::error::Kind::InvalidType(_, expected) | figment::error::Kind::InvalidValue(_, expected) => {
+            figment::error::Kind::InvalidType(_, expected)
+            | figment::error::Kind::InvalidValue(_, expected) => {
                 format!("expected {expected}")
             }
             figment::error::Kind::UnknownField(field, known) => {
@@ -103,7 +104,8 @@ pub(super) fn figment(
         // A syntax error of the toml crate quotes the line, which may hold a secret: only its place is told.
         if let Err(error) = text.parse::<toml::Table>() {
             let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let reason = format!("line {line} is not valid TOML ({})", error.message().lines().next().unwrap_or(""));
+            let reason =
+                format!("line {line} is not valid TOML ({})", error.message().lines().next().unwrap_or(""));
             return Err(ConfigError::File { path: path.to_owned(), reason });
         }
         figment = figment.merge(Toml::file_exact(path));
@@ -134,14 +136,18 @@ impl Environment {
     fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let mut sections = Dict::new();
         for (name, value) in variables {
-            let Some((section, key)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__")) else {
+            let Some((section, key)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__"))
+            else {
                 continue;
             };
             let (section, mut key) = (section.to_lowercase(), key.to_lowercase());
             let mut value = value;
             if let Some(stem) = key.strip_suffix("_file").filter(|_| key != "ca_file") {
                 value = std::fs::read_to_string(&value)
-                    .map_err(|e| ConfigError::File { path: value.into(), reason: format!("named by {name}: {e}") })?
+                    .map_err(|e| ConfigError::File {
+                        path: value.into(),
+                        reason: format!("named by {name}: {e}"),
+                    })?
                     .trim_end()
                     .to_owned();
                 key = stem.to_owned();

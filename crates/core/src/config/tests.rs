@@ -18,7 +18,10 @@ fn defaults_are_the_contracts() {
     assert_eq!(config.database.schema, "public");
     assert!(config.database.user_tables && !config.database.auto_migrate);
     assert_eq!(config.sequencer.poll_interval, Duration::from_millis(50));
-    assert_eq!((config.sequencer.batch_size, config.poller.batch_size, config.poller.max_queued), (5000, 1000, 10000));
+    assert_eq!(
+        (config.sequencer.batch_size, config.poller.batch_size, config.poller.max_queued),
+        (5000, 1000, 10000)
+    );
     assert_eq!((config.sync.concurrency, config.sync.target_connections), (32, 2));
     assert_eq!((config.sync.batch_bytes, config.sync.max_row_bytes), (8 << 20, 64 << 20));
     assert_eq!(config.sync.tombstone_retention, Duration::from_secs(7 * 86400));
@@ -69,7 +72,8 @@ fn a_file_is_between_defaults_and_environment() {
     std::fs::create_dir_all(&dir).expect("dir");
     let path = dir.join("c.toml");
     let mut file = std::fs::File::create(&path).expect("file");
-    writeln!(file, "[database]\nurl = \"postgres://file\"\n[sync]\nbatch_rows = 5\nschema = 17").expect("write");
+    writeln!(file, "[database]\nurl = \"postgres://file\"\n[sync]\nbatch_rows = 5\nschema = 17")
+        .expect("write");
     let from = |vars: &[(&str, &str)]| {
         Config::from_sources(Some(&path), vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
     };

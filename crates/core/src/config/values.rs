@@ -89,7 +89,11 @@ pub(super) fn bytes<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::Error> 
 }
 
 /// Anything with `FromStr`, described by `expected` when it does not parse.
-pub(super) fn parsed<'de, D, T>(d: D, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, D::Error>
+pub(super) fn parsed<'de, D, T>(
+    d: D,
+    expected: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
 {

@@ -1,1 +1,75 @@
-//! The outbox: every SQL statement on "OutgoingRequest".
+//! The outbox: every SQL statement on "OutgoingRequest". The row is the truth, the message a copy.
+//!
+//! A sync row belongs to one target and goes pending → queued → running → gone. All of it is in a few columns:
+//!
+//! | state | `startedFulfillingAt` | `runningSince` | `dueAt` is |
+//! |---|---|---|---|
+//! | pending | null | null | the time from which it may be claimed (a back-off is a later time) |
+//! | queued | set | null | the end of the claim's lease |
+//! | running | set | set | the end of the run's lease, which the worker renews |
+//!
+//! So a row is due when `dueAt <= now()`, whatever its state: a lease that lapsed needs nobody to notice.
+//! Each claim raises `claim`; a message carries it, and every later step names row and claim, so that whoever
+//! lost a row can no longer touch it. `counter` is raised by whoever asks again; the row is removed only if it
+//! is still the counter that the worker saw when it took the row.
+//!
+//! **Lock order.** Who locks several rows without `skip locked` takes them by "deduplicationKey", as the
+//! sequencer does, or two of them deadlock. Claiming always skips what is locked and so waits for nobody.
+//!
+//! All times are the database's. No function here holds a transaction open across a call.
+
+mod ask;
+mod claim;
+mod run;
+mod visit;
+
+use std::fmt;
+
+use uuid::Uuid;
+
+pub use ask::{Folded, enqueue, fold_asks, notify};
+pub use claim::{Claim, ClaimLimits, Claimed, LaneScan, Scanned, claim, give_back_unpublished, queued_count};
+pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};
+pub use visit::{enqueue_due_visits, take_turn};
+
+/// The channel on which our own processes wake pollers. Its payload is the schema.
+pub const NOTIFY_CHANNEL: &str = "tenant_sync_due";
+
+/// Which queue a request goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Small, and somebody waits.
+    Live,
+    /// A backfill's next turn.
+    Bulk,
+}
+
+impl Lane {
+    /// As in the column `lane`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Bulk => "bulk",
+        }
+    }
+
+    fn from_column(text: &str) -> Self {
+        if text == "bulk" { Self::Bulk } else { Self::Live }
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One target: an external database of a tenancy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TargetKey {
+    /// "Tenancy".id
+    pub tenancy_id: Uuid,
+    /// "ExternalDatabase".id within the tenancy.
+    pub database_id: String,
+}

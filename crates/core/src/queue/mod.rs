@@ -1,1 +1,21 @@
 //! RabbitMQ: topology, publishing with confirms, consuming with manual acks.
+//!
+//! A message is a copy of a row of "OutgoingRequest"; every queue may be purged or deleted at any time and
+//! nothing is lost. So there is one way to deal with a fault of whatever kind: drop everything and connect
+//! again ([`supervisor`]), which declares whatever is missing.
+
+mod consumer;
+mod error;
+mod job;
+pub mod names;
+mod places;
+mod publisher;
+mod supervisor;
+mod topology;
+
+pub use consumer::{Acked, Consumer, JobDelivery};
+pub use error::QueueError;
+pub use job::{Job, Undecodable};
+pub use places::Places;
+pub use publisher::{Published, Publisher, PublisherLink, publisher};
+pub use supervisor::{Broker, LinkState, Session};

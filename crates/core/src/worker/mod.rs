@@ -1,1 +1,27 @@
 //! What every worker process has: shutdown, health, metrics, heartbeat, switches.
+//!
+//! A worker's `main.rs` calls [`main`] with its `run(config, shutdown)`; `run` calls [`Worker::start`],
+//! spawns its named tasks on it and ends with [`Worker::run`]. Several workers can live in one process:
+//! nothing here but logging, metrics and failpoints belongs to the process.
+
+pub mod backoff;
+pub mod failpoint;
+pub mod fuse;
+pub mod health;
+mod heartbeat;
+mod instance;
+mod lifecycle;
+pub mod listen;
+pub mod logging;
+pub mod metrics;
+mod run;
+mod schema;
+mod shutdown;
+mod tasks;
+
+pub use fuse::{Fusebox, Switch};
+pub use health::Health;
+pub use instance::{Kind, instance_id};
+pub use lifecycle::{Worker, WorkerError};
+pub use run::{main, main_with_once};
+pub use tasks::{TaskError, Tasks};

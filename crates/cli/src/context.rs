@@ -1,0 +1,51 @@
+//! What every command gets: the configuration, a runtime, and the way to print.
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use tenant_sync_core::config::{Config, ConfigError};
+
+use crate::logging;
+use crate::output::Output;
+
+/// A command line that parses and still makes no sense: exit code 2.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The global options.
+#[derive(Debug)]
+pub(crate) struct Context {
+    file: Option<PathBuf>,
+    verbose: bool,
+    /// How results are printed.
+    pub(crate) output: Output,
+}
+
+impl Context {
+    pub(crate) fn new(file: Option<PathBuf>, json: bool, verbose: bool) -> Self {
+        Self { file, verbose, output: Output::new(json) }
+    }
+
+    /// Reads the configuration. Commands that need none do not call this.
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
+        Config::load(self.file.as_deref())
+    }
+
+    /// Starts logging and runs `command` to its end.
+    pub(crate) fn block_on<T>(
+        &self,
+        config: &Config,
+        command: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        logging::start(if self.verbose { &config.log.filter } else { "warn" })?;
+        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+    }
+}

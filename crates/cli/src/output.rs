@@ -1,0 +1,74 @@
+//! What a command prints: with `--json` one value, else lines for people.
+
+use std::io::Write as _;
+
+use serde::Serialize;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// The result of a command: `value` as JSON, or the text that `human` makes of it.
+    pub(crate) fn result<T: Serialize>(
+        self,
+        value: &T,
+        human: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        let text = if self.json { serde_json::to_string(value)? } else { human(value) };
+        write_line(&text);
+        Ok(())
+    }
+
+    /// A line on the way to the result; only for people.
+    pub(crate) fn progress(self, line: &str) {
+        if !self.json {
+            write_line(line);
+        }
+    }
+}
+
+/// A reader that went away (`| head`) is no reason to fail.
+fn write_line(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{}", text.trim_end());
+    let _ = stdout.flush();
+}
+
+/// A remark that is no result: to stderr.
+pub(crate) fn remark(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Why a command failed, with its causes, to stderr. Many errors already say what their cause is.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        let cause = cause.strip_prefix("db error: ").unwrap_or(&cause);
+        if !text.contains(cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    remark(&format!("error: {text}"));
+}
+
+/// Lines in columns, padded to the widest cell.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|r| r.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,248 @@
+//! Tables, keys, joins and touches against the catalog. Pure: the catalog has been read.
+
+use super::Findings;
+use crate::mapping::catalog::{Catalog, Table};
+use crate::mapping::fixed;
+use crate::mapping::model::{Join, Mapping, Touch};
+use crate::mapping::names::quote_ident;
+
+/// The columns by which the sequencer knows a table that it looks after, with their types.
+const SEQUENCED: [(&str, &str); 3] =
+    [("sequenceId", "bigint"), ("shouldUpdateSequenceId", "boolean"), ("changedBy", "xid8")];
+
+pub(super) fn check(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
+    let Some(source) = sequenced_table(catalog, &mapping.source.table, mapping.source.line, findings) else {
+        return;
+    };
+    tenant_column(source, &mapping.source.table, &mapping.source.tenant, mapping.source.line, findings);
+    references(mapping, catalog, findings);
+    key(mapping, source, findings);
+    for join in &mapping.joins {
+        check_join(mapping, join, source, catalog, findings);
+    }
+    for touch in &mapping.touches {
+        check_touch(mapping, touch, source, catalog, findings);
+    }
+}
+
+fn table<'c>(catalog: &'c Catalog, name: &str, line: u32, findings: &mut Findings<'_>) -> Option<&'c Table> {
+    let Some(table) = catalog.tables.get(name) else {
+        findings.refuse(line, format!("there is no table {name:?} in the schema {:?}", catalog.schema));
+        return None;
+    };
+    if !matches!(table.kind.as_str(), "r" | "p") {
+        findings.refuse(line, format!("{name:?} is a view or a foreign table; a mapping reads tables"));
+        return None;
+    }
+    Some(table)
+}
+
+fn sequenced_table<'c>(
+    catalog: &'c Catalog,
+    name: &str,
+    line: u32,
+    findings: &mut Findings<'_>,
+) -> Option<&'c Table> {
+    let table = table(catalog, name, line, findings)?;
+    let sequenced = |(column, type_name): &(&str, &str)| {
+        table.columns.get(*column).is_some_and(|found| found.type_name == *type_name)
+    };
+    if !SEQUENCED.iter().all(sequenced) {
+        let columns = SEQUENCED.map(|(column, type_name)| format!("{column:?} {type_name}")).join(", ");
+        findings
+            .refuse(line, format!("changes of {name:?} are not sequenced: it needs the columns {columns}"));
+        return None;
+    }
+    Some(table)
+}
+
+fn tenant_column(table: &Table, name: &str, tenant: &str, line: u32, findings: &mut Findings<'_>) {
+    match table.columns.get(tenant) {
+        None => findings
+            .refuse(line, format!("{name:?} has no column {tenant:?}, which should say whose row it is")),
+        Some(column) if column.type_name != "uuid" || !column.not_null => findings.refuse(
+            line,
+            format!(
+                "the tenant column {tenant:?} of {name:?} must be uuid and not null, and is {}",
+                column.type_name
+            ),
+        ),
+        Some(_) => {}
+    }
+}
+
+/// Columns that expressions read and that are not there.
+fn references(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
+    let expressions = mapping.columns.iter().map(|column| (column.expr_line, &column.expr));
+    let conditions = mapping.joins.iter().filter_map(|join| Some((join.line, join.condition.as_ref()?)));
+    for (line, expression) in expressions.chain(conditions) {
+        for reference in expression.references() {
+            let Some(name) = mapping.table_of(&reference.alias) else { continue };
+            let Some(table) = catalog.tables.get(name) else { continue };
+            column_exists(table, name, &reference.column, line, findings);
+        }
+    }
+}
+
+fn column_exists(table: &Table, name: &str, column: &str, line: u32, findings: &mut Findings<'_>) -> bool {
+    if table.columns.contains_key(column) {
+        return true;
+    }
+    let close = table.columns.keys().find(|known| known.eq_ignore_ascii_case(column));
+    let hint = close.map_or_else(String::new, |known| format!("; write {} in quotes", quote_ident(known)));
+    findings.refuse(line, format!("{name:?} has no column {column:?}{hint}"));
+    false
+}
+
+fn key(mapping: &Mapping, source: &Table, findings: &mut Findings<'_>) {
+    let line = mapping.target.line;
+    let primary = source.primary_key();
+    if primary.is_empty() {
+        return findings.refuse(line, format!("{:?} has no primary key", mapping.source.table));
+    }
+    let key = mapping.source_key();
+    for column in key.iter().filter(|column| source.columns.contains_key(**column)) {
+        if !primary.iter().any(|name| name == column) {
+            findings.refuse(
+                line,
+                format!(
+                    "the key reads {column:?}, which is not in the primary key of {:?} ({}): a deleted row would not be known by it",
+                    mapping.source.table,
+                    primary.join(", ")
+                ),
+            );
+        }
+    }
+    let not_null = |name: &String| source.columns.get(name).is_some_and(|column| column.not_null);
+    let inside = |name: &String| *name == mapping.source.tenant || key.contains(&name.as_str());
+    let proven = source.indexes.iter().any(|index| {
+        index.unique
+            && index.predicate.is_none()
+            && !index.columns.is_empty()
+            && index.columns.iter().all(|name| inside(name) && not_null(name))
+    });
+    if !proven {
+        findings.refuse(
+            line,
+            format!(
+                "a key that is no key: no unique, not partial index of {:?} over not-null columns lies inside {}, {}, so two rows of a tenant could have the same key",
+                mapping.source.table,
+                mapping.source.tenant,
+                key.join(", ")
+            ),
+        );
+    }
+}
+
+fn check_join(
+    mapping: &Mapping,
+    join: &Join,
+    source: &Table,
+    catalog: &Catalog,
+    findings: &mut Findings<'_>,
+) {
+    let Some(joined) = table(catalog, &join.table, join.line, findings) else { return };
+    tenant_column(joined, &join.table, &join.tenant, join.line, findings);
+    if !pairs(&join.on, (&join.table, joined), (&mapping.source.table, source), join.line, findings) {
+        return;
+    }
+    let condition = join.condition.as_ref().map(|condition| condition.tokens()).unwrap_or_default();
+    let pinned = fixed::pinned(condition, &join.alias);
+    let mut matched: Vec<&str> = join.on.iter().map(|(theirs, _)| theirs.as_str()).collect();
+    matched.push(&join.tenant);
+    let one_row = joined.indexes.iter().any(|index| {
+        let inside = |name: &String| matched.contains(&name.as_str()) || pinned.contains_key(name);
+        index.unique
+            && !index.columns.is_empty()
+            && index.columns.iter().all(inside)
+            && index.predicate.as_ref().is_none_or(|p| fixed::predicate_follows(p, &pinned, &matched))
+    });
+    if !one_row {
+        matched.extend(pinned.keys().map(String::as_str));
+        findings.refuse(
+            join.line,
+            format!(
+                "more than one row of {:?} could match a source row: no unique index lies inside {}; add columns to on, conditions such as {}.\"type\" = 'EMAIL' to where, or a unique index",
+                join.table,
+                matched.join(", "),
+                join.alias
+            ),
+        );
+    }
+}
+
+fn check_touch(
+    mapping: &Mapping,
+    touch: &Touch,
+    source: &Table,
+    catalog: &Catalog,
+    findings: &mut Findings<'_>,
+) {
+    let Some(touching) = sequenced_table(catalog, &touch.table, touch.line, findings) else { return };
+    tenant_column(touching, &touch.table, &touch.tenant, touch.line, findings);
+    if !pairs(&touch.on, (&touch.table, touching), (&mapping.source.table, source), touch.line, findings) {
+        return;
+    }
+    let primary = touching.primary_key();
+    for (column, _) in touch.on.iter().filter(|(column, _)| !primary.contains(column)) {
+        findings.refuse(
+            touch.line,
+            format!(
+                "{column:?} is not in the primary key of {:?} ({}): of a deleted row only the key is known, so its source row could not be found",
+                touch.table,
+                primary.join(", ")
+            ),
+        );
+    }
+    let wanted: Vec<&String> =
+        std::iter::once(&mapping.source.tenant).chain(touch.on.iter().map(|(_, ours)| ours)).collect();
+    let finds_rows = source.indexes.iter().any(|index| {
+        let leading = index.columns.iter().take_while(|name| wanted.contains(name)).count();
+        let all = wanted.iter().all(|name| index.columns[..leading].contains(name));
+        index.btree
+            && index.predicate.is_none()
+            && leading > 0
+            && (all || (index.unique && leading == index.columns.len()))
+    });
+    if !finds_rows {
+        let columns = wanted.iter().map(|name| quote_ident(name)).collect::<Vec<_>>().join(", ");
+        let table = quote_ident(&mapping.source.table);
+        findings.refuse(
+            touch.line,
+            format!(
+                "no index finds the rows that a change touches, so each change would read the whole table: CREATE INDEX CONCURRENTLY ON {table} ({columns})"
+            ),
+        );
+    }
+}
+
+/// Whether all pairs name existing columns of one type; types that differ could make two values equal one.
+fn pairs(
+    on: &[(String, String)],
+    theirs: (&str, &Table),
+    ours: (&str, &Table),
+    line: u32,
+    findings: &mut Findings<'_>,
+) -> bool {
+    let mut good = true;
+    for (their_name, our_name) in on {
+        let exist = column_exists(theirs.1, theirs.0, their_name, line, findings)
+            & column_exists(ours.1, ours.0, our_name, line, findings);
+        good &= exist;
+        let (Some(their), Some(our)) = (theirs.1.columns.get(their_name), ours.1.columns.get(our_name))
+        else {
+            continue;
+        };
+        if their.oid != our.oid {
+            good = false;
+            findings.refuse(
+                line,
+                format!(
+                    "{their_name:?} of {:?} is {} and {our_name:?} of {:?} is {}; columns of an on must have the same type",
+                    theirs.0, their.type_name, ours.0, our.type_name
+                ),
+            );
+        }
+    }
+    good
+}

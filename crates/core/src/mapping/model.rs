@@ -1,0 +1,256 @@
+//! A mapping as the rest of the engine sees it. One that exists has passed every check that needs no database.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::expression::{Expression, SOURCE_ALIAS};
+
+/// What of a source table goes to a table in each target.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mapping {
+    /// Its name, unique among all mappings; targets choose mappings by it and keep a watermark for it.
+    pub name: String,
+    /// What a change of a row is called, such as `user`.
+    pub event: String,
+    /// Raised by the author when content changes in a way that every row must be sent again; from 1.
+    pub version: i32,
+    /// Where rows come from.
+    pub source: Source,
+    /// Where rows go.
+    pub target: Target,
+    /// The target's columns, in the file's order.
+    pub columns: Vec<Column>,
+    /// Other tables that expressions read, in the file's order.
+    pub joins: Vec<Join>,
+    /// Tables of which a change means a change of source rows.
+    pub touches: Vec<Touch>,
+    /// Indexes of the target's table, beside its primary key.
+    pub indexes: Vec<Index>,
+    /// The file it came from.
+    #[serde(skip)]
+    pub(super) file: String,
+}
+
+/// The source of a mapping.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// A table in the internal schema, which the sequencer looks after.
+    pub table: String,
+    /// Its column that says whose row it is.
+    pub tenant: String,
+    #[serde(skip)]
+    pub(super) line: u32,
+}
+
+/// The target's table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Its name, in the target's schema.
+    pub table: String,
+    /// Names of the columns that are its primary key.
+    pub key: Vec<String>,
+    /// What a reader should know about the table.
+    pub comment: Option<String>,
+    #[serde(skip)]
+    pub(super) line: u32,
+}
+
+/// A column of the target's table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Column {
+    /// Its name in the target.
+    pub name: String,
+    /// Its type, as written in DDL.
+    #[serde(rename = "type")]
+    pub type_text: String,
+    /// Whether it may be null; a key column never may.
+    pub nullable: bool,
+    /// Its value, over `s` and the joins' aliases.
+    pub expr: Expression,
+    /// What a reader should know about it.
+    pub comment: Option<String>,
+    #[serde(skip)]
+    pub(super) line: u32,
+    /// Where the expression stands.
+    #[serde(skip)]
+    pub(super) expr_line: u32,
+}
+
+/// Another table: at most one row of it for each source row, of the same tenant. The engine adds the tenant's
+/// condition.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Join {
+    /// A table in the internal schema.
+    pub table: String,
+    /// What its row is called in expressions.
+    pub alias: String,
+    /// Its column that says whose row it is.
+    pub tenant: String,
+    /// Pairs of equal columns: the joined table's, the source's.
+    pub on: Vec<(String, String)>,
+    /// A further condition on the joined row.
+    #[serde(rename = "where")]
+    pub condition: Option<Expression>,
+    #[serde(skip)]
+    pub(super) line: u32,
+}
+
+/// Another table whose changes are changes of source rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Touch {
+    /// A table in the internal schema, which the sequencer looks after.
+    pub table: String,
+    /// Its column that says whose row it is.
+    pub tenant: String,
+    /// Pairs of equal columns: the touching table's, the source's.
+    pub on: Vec<(String, String)>,
+    #[serde(skip)]
+    pub(super) line: u32,
+}
+
+/// An index of the target's table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    /// Its columns, in order.
+    pub columns: Vec<String>,
+    #[serde(skip)]
+    pub(super) line: u32,
+}
+
+/// A change of a row of `changed` is a change of the rows of `dependent` that agree in `columns`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dependency {
+    /// The table that changes.
+    pub changed: String,
+    /// The table whose rows are sent again.
+    pub dependent: String,
+    /// Pairs of equal columns: the changed table's, the dependent's; the tenant columns among them; sorted.
+    pub columns: Vec<(String, String)>,
+}
+
+impl Mapping {
+    /// The column called `name`.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The target's key columns, in the key's order.
+    pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
+        self.target.key.iter().filter_map(|name| self.column(name))
+    }
+
+    /// The source columns that the target's key is made of, in the key's order: what a tombstone must hold.
+    #[must_use]
+    pub fn source_key(&self) -> Vec<&str> {
+        self.key_columns().filter_map(|column| column.expr.plain_source_column()).collect()
+    }
+
+    /// The file it came from, as the operator knows it.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The table that `alias` stands for in expressions.
+    #[must_use]
+    pub fn table_of(&self, alias: &str) -> Option<&str> {
+        if alias == SOURCE_ALIAS {
+            return Some(&self.source.table);
+        }
+        self.joins.iter().find(|join| join.alias == alias).map(|join| join.table.as_str())
+    }
+
+    /// What the mapping's touches mean for the sequencer.
+    #[must_use]
+    pub fn touches(&self) -> Vec<Dependency> {
+        dependencies(std::slice::from_ref(self))
+    }
+
+    /// SHA-256, in hex, of all that decides what the target holds: two mappings with the same fingerprint fill
+    /// a target alike. Comments, indexes, version and the file's layout are not part of it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut parts =
+            vec!["source", &self.source.table, &self.source.tenant, "target", &self.target.table, "key"];
+        parts.extend(self.target.key.iter().map(String::as_str));
+        for column in &self.columns {
+            parts.extend(["column", &column.name, &column.type_text, column.expr.text()]);
+        }
+        for join in &self.joins {
+            parts.extend(["join", &join.table, &join.alias, &join.tenant]);
+            parts.extend(join.on.iter().flat_map(|(joined, source)| ["on", joined, source]));
+            parts.extend(join.condition.iter().flat_map(|condition| ["where", condition.text()]));
+        }
+        let mut hash = Sha256::new();
+        for part in parts {
+            // With its length, so that no two lists of parts look alike.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn reads(&self) -> impl Iterator<Item = (&str, &str)> {
+        let source = self.source.table.as_str();
+        let expressions = self.columns.iter().map(|column| &column.expr);
+        let conditions = self.joins.iter().filter_map(|join| join.condition.as_ref());
+        let referenced = expressions
+            .chain(conditions)
+            .flat_map(Expression::references)
+            .filter_map(|reference| Some((self.table_of(&reference.alias)?, reference.column.as_str())));
+        let joined = self.joins.iter().flat_map(move |join| {
+            let pairs = join
+                .on
+                .iter()
+                .flat_map(move |(j, s)| [(join.table.as_str(), j.as_str()), (source, s.as_str())]);
+            pairs.chain([(join.table.as_str(), join.tenant.as_str())])
+        });
+        let touched = self.touches.iter().flat_map(move |touch| {
+            let pairs = touch
+                .on
+                .iter()
+                .flat_map(move |(t, s)| [(touch.table.as_str(), t.as_str()), (source, s.as_str())]);
+            pairs.chain([(touch.table.as_str(), touch.tenant.as_str())])
+        });
+        referenced.chain(joined).chain(touched).chain([(source, self.source.tenant.as_str())])
+    }
+}
+
+/// The columns of each table that the mappings read: only a change of one of these is a change.
+#[must_use]
+pub fn reads(mappings: &[Mapping]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (table, column) in mappings.iter().flat_map(Mapping::reads) {
+        tables.entry(table.to_owned()).or_default().insert(column.to_owned());
+    }
+    tables
+}
+
+/// What the mappings' touches mean for the sequencer, each once, sorted.
+#[must_use]
+pub fn dependencies(mappings: &[Mapping]) -> Vec<Dependency> {
+    let mut found = BTreeSet::new();
+    for mapping in mappings {
+        for touch in &mapping.touches {
+            let tenant = (touch.tenant.clone(), mapping.source.tenant.clone());
+            let columns: BTreeSet<_> = touch.on.iter().cloned().chain([tenant]).collect();
+            found.insert(Dependency {
+                changed: touch.table.clone(),
+                dependent: mapping.source.table.clone(),
+                columns: columns.into_iter().collect(),
+            });
+        }
+    }
+    found.into_iter().collect()
+}

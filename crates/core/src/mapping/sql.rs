@@ -1,0 +1,24 @@
+//! SQL that follows from a mapping and that the live check and the fetch share.
+
+use super::expression::SOURCE_ALIAS;
+use super::model::Mapping;
+use super::names::quote_ident;
+
+/// The mapping's `LEFT JOIN`s, to stand after `FROM source s`. Each is bound to the source row's tenant, whatever
+/// the mapping's author wrote; the author's condition stands in parentheses of its own.
+#[must_use]
+pub fn left_joins(mapping: &Mapping, schema: &str) -> String {
+    let mut sql = String::new();
+    let tenant_pair = |join_tenant: &String| (join_tenant.clone(), mapping.source.tenant.clone());
+    for join in &mapping.joins {
+        let alias = quote_ident(&join.alias);
+        sql.push_str(&format!(" LEFT JOIN {}.{} {alias} ON ", quote_ident(schema), quote_ident(&join.table)));
+        let pairs = std::iter::once(tenant_pair(&join.tenant)).chain(join.on.iter().cloned());
+        let equal = pairs.map(|(joined, source)| {
+            format!("{alias}.{} = {SOURCE_ALIAS}.{}", quote_ident(&joined), quote_ident(&source))
+        });
+        let condition = join.condition.iter().map(|condition| format!("({})", condition.text()));
+        sql.push_str(&equal.chain(condition).collect::<Vec<_>>().join(" AND "));
+    }
+    sql
+}

@@ -1,0 +1,55 @@
+//! Visits: every target is looked at now and then, also an idle one. Heartbeat and sweep in one.
+
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use tokio_postgres::Error;
+
+/// Asks for a sync of targets whose visit is due, oldest first, at most `limit`, and sets each one's next
+/// visit to `interval` from now, give or take a tenth, so that targets made together drift apart. A target
+/// whose row is there already is visited by that: its counter stays. Paused targets are not visited, ones
+/// that somebody has locked are left for the next call. Returns how many visits were due.
+///
+/// # Errors
+/// Postgres does.
+pub async fn enqueue_due_visits(client: &Object, interval: Duration, limit: i64) -> Result<i64, Error> {
+    let statement = client
+        .prepare_cached(
+            r#"
+with due as materialized (
+    select "tenancyId", id from "ExternalDatabase"
+    where "nextVisitAt" <= now() and state <> 'paused'
+    order by "nextVisitAt" limit $1
+    for update skip locked
+), moved as (
+    update "ExternalDatabase" e
+    set "nextVisitAt" = now() + $2::float8 * (0.9 + 0.2 * random()) * interval '1 second'
+    from due where e."tenancyId" = due."tenancyId" and e.id = due.id
+), asked as (
+    insert into "OutgoingRequest" (kind, "deduplicationKey", "tenancyId", "databaseId")
+    select 'sync', 'sync:' || "tenancyId" || ':' || id, "tenancyId", id from due
+    order by 2
+    on conflict ("deduplicationKey") where kind = 'sync' do nothing
+)
+select count(*) from due"#,
+        )
+        .await?;
+    Ok(client.query_one(&statement, &[&limit, &interval.as_secs_f64()]).await?.get(0))
+}
+
+/// Takes the turn of `duty` for `length`: `true` for one caller in that time, over all processes. So a rate
+/// holds however many pollers there are, and whoever dies in its turn is followed by another.
+///
+/// # Errors
+/// Postgres does.
+pub async fn take_turn(client: &Object, duty: &str, length: Duration) -> Result<bool, Error> {
+    let statement = client
+        .prepare_cached(
+            r#"insert into "CacheEntry" as turn (namespace, "cacheKey", "expiresAt")
+               values ('turn', $1, now() + $2::float8 * interval '1 second')
+               on conflict (namespace, "cacheKey") do update set "expiresAt" = excluded."expiresAt"
+               where turn."expiresAt" <= now()"#,
+        )
+        .await?;
+    Ok(client.execute(&statement, &[&duty, &length.as_secs_f64()]).await? == 1)
+}

@@ -1,0 +1,249 @@
+//! Consuming: live and bulk jobs into the places of one worker, with manual acks.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::error::{QueueError, within};
+use super::job::{self, Job, Undecodable};
+use super::names::{self, Queue};
+use super::places::{Place, Places};
+use super::publisher::publish_on;
+use super::supervisor::{Broker, LinkState, Session};
+use crate::outbox::Lane;
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What became of an ack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acked {
+    /// The broker forgets the message.
+    Done,
+    /// The channel that the message came on is gone, or it was acknowledged before: the broker hands it out
+    /// again, and whoever gets it finds its claim stale.
+    TooLate,
+}
+
+/// A job that came out of a queue. Not to be acknowledged by hand unless early: what the handler leaves open
+/// is acknowledged when it ends, also by a panic, because the row says what happens next.
+#[derive(Debug)]
+pub struct JobDelivery {
+    /// What to do.
+    pub job: Job,
+    /// Which queue it came out of.
+    pub lane: Lane,
+    /// The broker handed it out before.
+    pub redelivered: bool,
+    delivery: Arc<Delivery>,
+}
+
+impl JobDelivery {
+    /// Tells the broker to forget the message.
+    ///
+    /// # Errors
+    /// The connection breaks meanwhile.
+    pub async fn ack(&self) -> Result<Acked, QueueError> {
+        ack(&self.delivery).await
+    }
+}
+
+async fn ack(delivery: &Delivery) -> Result<Acked, QueueError> {
+    let acker = &delivery.acker;
+    if !acker.usable() {
+        return Ok(Acked::TooLate);
+    }
+    let done = within(ANSWER_TIMEOUT, "basic.ack", acker.ack(BasicAckOptions::default())).await?;
+    Ok(if done { Acked::Done } else { Acked::TooLate })
+}
+
+/// Consumes the jobs of one worker.
+#[derive(Debug)]
+pub struct Consumer {
+    broker: Broker,
+    places: Places,
+    running: TaskTracker,
+    state: LinkState,
+}
+
+/// One queue's subscription.
+struct Subscription {
+    queue: Queue,
+    channel: Channel,
+    stream: lapin::Consumer,
+}
+
+impl Consumer {
+    /// A consumer with `concurrency` places. Connects when it is run.
+    #[must_use]
+    pub fn new(broker: Broker, concurrency: u16) -> Self {
+        let places = Places::new(concurrency);
+        Self { broker, places, running: TaskTracker::new(), state: LinkState::default() }
+    }
+
+    /// Whether the connection stands.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.state.clone()
+    }
+
+    /// The worker's places.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        self.places.clone()
+    }
+
+    /// Hands each job to `handler`, at most as many at once as there are places, until asked to stop. Then it
+    /// takes no new ones and waits for those that run; `handler` must see for itself that it is time to stop.
+    ///
+    /// # Errors
+    /// Never; the type is what a main task wants.
+    pub async fn run<H, F>(self, stopping: CancellationToken, handler: H) -> Result<(), QueueError>
+    where
+        H: Fn(JobDelivery) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let run = |session| self.session(session, &stopping, &handler);
+        self.broker.supervise("consumer", &self.state, &stopping, run).await;
+        // Those that ran on while there was no connection.
+        self.drained().await;
+        Ok(())
+    }
+
+    async fn drained(&self) {
+        self.running.close();
+        self.running.wait().await;
+    }
+
+    async fn session<H, F>(
+        &self,
+        session: Arc<Session>,
+        stopping: &CancellationToken,
+        handler: &H,
+    ) -> Result<(), QueueError>
+    where
+        H: Fn(JobDelivery) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let graves = session.channel().await?;
+        within(ANSWER_TIMEOUT, "confirm.select", graves.confirm_select(ConfirmSelectOptions::default()))
+            .await?;
+        let mut live = self.subscribe(&session, Queue::Live).await?;
+        let mut bulk = self.subscribe(&session, Queue::Bulk).await?;
+        loop {
+            let Some(any) = stopping.run_until_cancelled(self.places.any()).await else { break };
+            // Live first; bulk only into a place that bulk may have.
+            let (queue, delivery, place) = tokio::select! {
+                biased;
+                () = stopping.cancelled() => break,
+                delivery = live.next() => (Queue::Live, delivery?, Place::new(any, None)),
+                (delivery, leave) = async {
+                    let leave = self.places.for_bulk().await;
+                    (bulk.next().await, leave)
+                } => (Queue::Bulk, delivery?, Place::new(any, Some(leave))),
+            };
+            if !delivery.acker.usable() {
+                continue;
+            }
+            match job::decode(&delivery.data, &delivery.properties) {
+                Ok(job) => self.start(job, queue, delivery, place, handler),
+                Err(reason) => bury(&graves, queue, &delivery, &reason).await?,
+            }
+        }
+        live.cancel().await?;
+        bulk.cancel().await?;
+        // The channels stay open until those that run have acknowledged their messages.
+        self.drained().await;
+        Ok(())
+    }
+
+    async fn subscribe(&self, session: &Session, queue: Queue) -> Result<Subscription, QueueError> {
+        let channel = session.channel().await?;
+        let qos = channel.basic_qos(self.places.prefetch(queue), BasicQosOptions::default());
+        within(ANSWER_TIMEOUT, "basic.qos", qos).await?;
+        let tag = format!("{} {}", self.broker.worker(), queue.routing_key());
+        let consuming = channel.basic_consume(
+            queue.name().into(),
+            tag.into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let stream = within(ANSWER_TIMEOUT, "basic.consume", consuming).await?;
+        Ok(Subscription { queue, channel, stream })
+    }
+
+    fn start<H, F>(&self, job: Job, queue: Queue, delivery: Delivery, place: Place, handler: &H)
+    where
+        H: Fn(JobDelivery) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let lane = if queue == Queue::Bulk { Lane::Bulk } else { Lane::Live };
+        let delivery = Arc::new(delivery);
+        let request_id = job.held.request_id;
+        let redelivered = delivery.redelivered;
+        let delivered = JobDelivery { job, lane, redelivered, delivery: Arc::clone(&delivery) };
+        let handler = handler.clone();
+        self.running.spawn(async move {
+            let handled = AssertUnwindSafe(async { handler(delivered).await }).catch_unwind().await;
+            if handled.is_err() {
+                tracing::error!(%request_id, "a job panicked; its row is due again when its lease ends");
+            }
+            if let Err(error) = ack(&delivery).await {
+                tracing::debug!(%request_id, %error, "not acknowledged, the claim makes the message stale");
+            }
+            drop(place);
+        });
+    }
+}
+
+impl Subscription {
+    /// The next message. A stream that ends is an error: the broker cancelled it, or the connection is gone.
+    async fn next(&mut self) -> Result<Delivery, QueueError> {
+        match self.stream.next().await {
+            Some(delivery) => Ok(delivery?),
+            None => Err(QueueError::Cancelled(self.queue)),
+        }
+    }
+
+    /// Ends the subscription. What was handed out and not started goes back when the connection closes.
+    async fn cancel(&self) -> Result<(), QueueError> {
+        let cancelling = self.channel.basic_cancel(self.stream.tag(), BasicCancelOptions::default());
+        within(ANSWER_TIMEOUT, "basic.cancel", cancelling).await
+    }
+}
+
+/// Moves a message that cannot be read to the dead queue, with the reason; only then acknowledges it.
+async fn bury(
+    graves: &Channel,
+    origin: Queue,
+    delivery: &Delivery,
+    reason: &Undecodable,
+) -> Result<(), QueueError> {
+    tracing::warn!(queue = origin.name(), %reason, bytes = delivery.data.len(), "cannot read a message");
+    metrics::counter!("tenant_sync_dead_messages_total", "queue" => origin.name()).increment(1);
+    let mut headers = FieldTable::default();
+    headers.insert(names::REASON_HEADER.into(), AMQPValue::LongString(reason.to_string().into()));
+    headers.insert(names::ORIGIN_HEADER.into(), AMQPValue::LongString(origin.name().into()));
+    let mut properties = BasicProperties::default()
+        .with_app_id(names::APP_ID.into())
+        .with_delivery_mode(2)
+        .with_headers(headers);
+    if let Some(kind) = delivery.properties.kind() {
+        properties = properties.with_type(kind.clone());
+    }
+    if let Some(id) = delivery.properties.message_id() {
+        properties = properties.with_message_id(id.clone());
+    }
+    publish_on(graves, Queue::Dead, &delivery.data, properties).await?;
+    ack(delivery).await?;
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! Publishing: mandatory, confirmed, each within a deadline.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation, Event};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{QueueError, within};
+use super::job;
+use super::names::{EXCHANGE, Queue};
+use super::supervisor::{Broker, LinkState, Session, until_broken};
+use crate::outbox::Claim;
+
+/// Measured on a quorum queue: one at a time 1.2 k messages/s, 64 give 15 k, 256 17 k, more only wait longer.
+const MAX_IN_FLIGHT: usize = 256;
+/// Longest wait for one confirm. Half of what a worker has to stop.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A channel in confirm mode, as long as its connection stands.
+#[derive(Debug, Clone)]
+struct Open {
+    channel: Channel,
+    /// Cancelled with the first error, which ends the connection for all.
+    broken: CancellationToken,
+    why: Arc<OnceLock<QueueError>>,
+}
+
+impl Open {
+    async fn publish(
+        &self,
+        queue: Queue,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<(), QueueError> {
+        if self.broken.is_cancelled() {
+            return Err(QueueError::NotConnected);
+        }
+        let published = publish_on(&self.channel, queue, body, properties).await;
+        if let Err(error) = &published {
+            self.fail(error);
+        }
+        published
+    }
+
+    fn fail(&self, error: &QueueError) {
+        self.why.get_or_init(|| error.clone());
+        self.broken.cancel();
+    }
+}
+
+/// Publishes one message on a channel in confirm mode and waits until the broker has it, 4 s at most. A
+/// message that no queue took comes back as an error (without `mandatory` it would be confirmed and gone).
+pub(super) async fn publish_on(
+    channel: &Channel,
+    queue: Queue,
+    body: &[u8],
+    properties: BasicProperties,
+) -> Result<(), QueueError> {
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let (exchange, key) = (EXCHANGE.into(), queue.routing_key().into());
+    let publishing = async { channel.basic_publish(exchange, key, options, body, properties).await?.await };
+    match within(PUBLISH_TIMEOUT, "basic.publish", publishing).await? {
+        Confirmation::Ack(None) => Ok(()),
+        Confirmation::Ack(Some(back)) | Confirmation::Nack(Some(back)) => {
+            Err(QueueError::Returned { code: back.reply_code, text: back.reply_text.as_str().to_owned() })
+        }
+        Confirmation::Nack(None) | Confirmation::NotRequested => Err(QueueError::Refused),
+    }
+}
+
+/// The poller's handle for publishing. Cheap to clone; works whenever the link is up.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    open: watch::Receiver<Option<Open>>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Published {
+    /// How many the broker has confirmed.
+    pub confirmed: usize,
+    /// Which it did not. They may have arrived all the same.
+    pub failed: Vec<Claim>,
+    /// Why the first of them failed.
+    pub error: Option<QueueError>,
+}
+
+impl Publisher {
+    /// Whether publishing makes sense now: connected, and the broker takes messages.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.open.borrow().as_ref().is_some_and(|open| !open.broken.is_cancelled())
+    }
+
+    /// Returns when [`Publisher::is_up`] may have become true.
+    pub async fn changed(&mut self) {
+        if self.open.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Publishes jobs, up to 256 in flight. After the first error the rest fails at once, and the link connects
+    /// again and declares what is missing. Takes at most about 4 s longer than the broker needs.
+    pub async fn publish(&self, claims: Vec<Claim>, expires_after: Duration) -> Published {
+        let open = self.open.borrow().clone();
+        let Some(open) = open else {
+            return Published {
+                failed: claims,
+                error: Some(QueueError::NotConnected),
+                ..Published::default()
+            };
+        };
+        let open = &open;
+        let mut outcomes = stream::iter(claims)
+            .map(|claim| async move {
+                let properties = job::properties(&claim, expires_after);
+                let sent = open.publish(claim.lane.into(), &job::encode(&claim), properties).await;
+                (claim, sent)
+            })
+            .buffer_unordered(MAX_IN_FLIGHT);
+        let mut published = Published::default();
+        while let Some((claim, sent)) = outcomes.next().await {
+            match sent {
+                Ok(()) => published.confirmed += 1,
+                Err(error) => {
+                    published.error.get_or_insert(error);
+                    published.failed.push(claim);
+                }
+            }
+        }
+        published
+    }
+}
+
+/// The connection behind a [`Publisher`].
+#[derive(Debug)]
+pub struct PublisherLink {
+    broker: Broker,
+    state: LinkState,
+    open: watch::Sender<Option<Open>>,
+}
+
+/// A publisher and its connection, which must be run.
+#[must_use]
+pub fn publisher(broker: Broker) -> (Publisher, PublisherLink) {
+    let (sender, receiver) = watch::channel(None);
+    (Publisher { open: receiver }, PublisherLink { broker, state: LinkState::default(), open: sender })
+}
+
+impl PublisherLink {
+    /// Whether the connection stands.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        self.state.clone()
+    }
+
+    /// Keeps the connection until asked to stop.
+    ///
+    /// # Errors
+    /// Never; the type is what a main task wants.
+    pub async fn run(self, stopping: CancellationToken) -> Result<(), QueueError> {
+        let run = |session| self.session(session, stopping.clone());
+        self.broker.supervise("publisher", &self.state, &stopping, run).await;
+        Ok(())
+    }
+
+    async fn session(&self, session: Arc<Session>, stopping: CancellationToken) -> Result<(), QueueError> {
+        let events = session.events();
+        let channel = session.channel().await?;
+        within(PUBLISH_TIMEOUT, "confirm.select", channel.confirm_select(ConfirmSelectOptions::default()))
+            .await?;
+        let open = Open { channel, broken: CancellationToken::new(), why: Arc::default() };
+        self.open.send_replace(Some(open.clone()));
+        let ended = tokio::select! {
+            () = stopping.cancelled() => Ok(()),
+            () = open.broken.cancelled() => Err(open.why.get().cloned().unwrap_or(QueueError::Closed)),
+            error = until_broken(events, |event| self.heed_alarm(event, &open)) => Err(error),
+        };
+        open.broken.cancel();
+        self.open.send_replace(None);
+        ended
+    }
+
+    /// A broker short of memory or disk takes nothing until it says so: until then nothing is claimed.
+    fn heed_alarm(&self, event: &Event, open: &Open) {
+        match event {
+            Event::ConnectionBlocked(reason) => {
+                tracing::warn!(reason, "RabbitMQ takes no messages");
+                self.open.send_replace(None);
+            }
+            Event::ConnectionUnblocked => {
+                tracing::info!("RabbitMQ takes messages again");
+                self.open.send_replace(Some(open.clone()));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Tombstones go once every target of their tenant is past them, and at the latest after 30 days: a target that is
+//! still behind by then is filled again instead.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use tenant_sync_core::config::Config;
+use tenant_sync_core::db::{DbError, Internal};
+use tenant_sync_core::worker::{Fusebox, Switch};
+use tokio_util::sync::CancellationToken;
+
+/// Between rounds that found nothing more to do.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Tombstones looked at in one statement.
+const BATCH: i64 = 5_000;
+/// A target that is behind keeps tombstones for this long.
+const LONGEST: Duration = Duration::from_secs(30 * 86_400);
+
+/// What one batch did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Purged {
+    /// Tombstones that are gone.
+    pub rows: i64,
+    /// Where the next batch goes on; `None` = the end was reached.
+    #[serde(skip)]
+    pub next: Option<SystemTime>,
+}
+
+pub(crate) async fn run(
+    config: Arc<Config>,
+    internal: Internal,
+    fusebox: Arc<Fusebox>,
+    stopping: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut from = SystemTime::UNIX_EPOCH;
+    let mut told = false;
+    while stopping.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+        if !fusebox.is_on(Switch::Sequencer).await {
+            continue;
+        }
+        loop {
+            match purge(&internal, config.sync.tombstone_retention, from).await {
+                Ok(Purged { next: Some(next), .. }) if !stopping.is_cancelled() => from = next,
+                Ok(_) => {
+                    from = SystemTime::UNIX_EPOCH;
+                    told = false;
+                    break;
+                }
+                Err(error) => {
+                    if !told {
+                        tracing::warn!(%error, "tombstones cannot be purged, trying again");
+                        told = true;
+                    }
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Looks at one batch of tombstones older than `retention`, from `from` on, and deletes those that no target needs.
+///
+/// # Errors
+/// Postgres does.
+pub async fn purge(internal: &Internal, retention: Duration, from: SystemTime) -> Result<Purged, DbError> {
+    let client = internal.get().await?;
+    let statement = client
+        .prepare_cached(
+            r#"with old as materialized (
+                 select d."id", d."tenancyId", d."sequenceId", d."deletedAt" from "DeletedRow" d
+                 where d."deletedAt" >= $1 and d."deletedAt" < now() - $2::float8 * interval '1 second'
+                 order by d."deletedAt" limit $4),
+               gone as (
+                 delete from "DeletedRow" d using old
+                 where d."id" = old."id" and not d."shouldUpdateSequenceId"
+                   and (d."deletedAt" < now() - $3::float8 * interval '1 second'
+                        or not exists (select from "SyncState" s where s."tenancyId" = d."tenancyId"
+                                       and s."lastSyncedSequenceId" < d."sequenceId"))
+                 returning d."tenancyId", d."sequenceId"),
+               raised as (
+                 insert into "TombstonePurge" as p ("tenancyId", "purgedThrough")
+                 select g."tenancyId", max(g."sequenceId") from gone g group by 1 order by 1
+                 on conflict ("tenancyId") do update
+                   set "purgedThrough" = greatest(p."purgedThrough", excluded."purgedThrough"))
+               select (select count(*) from gone), (select count(*) from old), (select max("deletedAt") from old)"#,
+        )
+        .await?;
+    let longest = LONGEST.max(retention);
+    let row = client
+        .query_one(&statement, &[&from, &retention.as_secs_f64(), &longest.as_secs_f64(), &BATCH])
+        .await?;
+    let (rows, seen, last): (i64, i64, Option<SystemTime>) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    // A whole batch of one instant: step over it, or it would be looked at for ever.
+    let next = last.map(|last| if last == from { last + Duration::from_micros(1) } else { last });
+    Ok(Purged { rows, next: next.filter(|_| seen == BATCH) })
+}

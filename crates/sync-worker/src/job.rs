@@ -1,0 +1,296 @@
+//! One job: take the request's row, run a turn on its target, say what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tenant_sync_core::config::Config;
+use tenant_sync_core::db::{DbError, Internal};
+use tenant_sync_core::outbox::{self, Finished, Held as Request, Renewed, Taken};
+use tenant_sync_core::queue::Job;
+use tenant_sync_core::secrets::Keyring;
+use tenant_sync_core::target::class::{ErrorClass, TargetFault};
+use tenant_sync_core::worker::backoff::full_jitter;
+use tenant_sync_core::worker::failpoint;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::TurnError;
+use crate::plan::Plan;
+use crate::progress::{self, Settings};
+use crate::sessions::{Sessions, Way};
+use crate::source::{Bounds, Reader, SourceError};
+use crate::target::state::Owner;
+use crate::turn::{Report, Turn};
+
+/// After a fault of ours the row is due again a little later, so that nothing spins.
+const OUR_FAULT_WAIT: Duration = Duration::from_secs(1);
+/// A turn that is still running this long after the worker was asked to stop is dropped.
+const STOP_WITHIN: Duration = Duration::from_secs(6);
+
+/// What jobs of one worker share.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    pub(crate) config: Arc<Config>,
+    pub(crate) internal: Internal,
+    pub(crate) worker: Arc<str>,
+    pub(crate) keyring: Keyring,
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) sessions: Sessions,
+    pub(crate) stopping: CancellationToken,
+}
+
+/// What became of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The row was gone or is another's: the message was stale.
+    Stale,
+    /// The target is gone or paused.
+    NoTarget,
+    /// The target is up to date.
+    UpToDate,
+    /// It was asked for again, or there is more; the row is pending.
+    More,
+    /// The target failed; the row is due later.
+    Failed,
+    /// We could not go on; the row is pending, without an attempt counted.
+    GivenBack,
+}
+
+impl Jobs {
+    /// Runs a job to its end. Errors of ours are logged here, once.
+    pub(crate) async fn run(&self, job: &Job) -> Outcome {
+        match self.try_run(job).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // The row's lease lapses and it is due again.
+                tracing::warn!(tenancy = %job.target.tenancy_id, target = job.target.database_id, %error,
+                    "a job could not be finished in the internal database");
+                Outcome::GivenBack
+            }
+        }
+    }
+
+    async fn try_run(&self, job: &Job) -> Result<Outcome, DbError> {
+        let client = self.internal.get().await?;
+        let taken = outbox::take(&client, job.held, &self.worker, self.config.sync.run_lease).await?;
+        let Some(taken) = taken else { return Ok(Outcome::Stale) };
+        let settings = progress::settings(&client, &taken.target).await?;
+        drop(client);
+        let Some(settings) = settings.filter(|settings| !settings.paused) else {
+            self.finish(&taken).await?;
+            return Ok(Outcome::NoTarget);
+        };
+        let plans = self.plans_of(&settings);
+        let began = std::time::Instant::now();
+        let turned = self.turn_with_lease(&taken, &settings, &plans).await;
+        metrics::histogram!("tenant_sync_turn_seconds").record(began.elapsed().as_secs_f64());
+        match turned {
+            Ok(report) => self.succeeded(&taken, &settings, &plans, &report).await,
+            Err(error) => self.failed(&taken, &settings, error).await,
+        }
+    }
+
+    fn plans_of(&self, settings: &Settings) -> Vec<&Plan> {
+        let wanted = |plan: &&Plan| {
+            settings.mappings.as_ref().is_none_or(|names| names.iter().any(|name| name == plan.name()))
+        };
+        self.plans.iter().filter(wanted).collect()
+    }
+
+    /// Runs the turn while the row's lease is renewed. A lost lease or the end of the worker ends it.
+    async fn turn_with_lease(
+        &self,
+        taken: &Taken,
+        settings: &Settings,
+        plans: &[&Plan],
+    ) -> Result<Report, TurnError> {
+        let stop = async {
+            self.stopping.cancelled().await;
+            tokio::time::sleep(STOP_WITHIN).await;
+        };
+        tokio::select! {
+            turned = self.turn(taken, settings, plans) => turned,
+            () = self.keep_lease(taken.held) => Err(TurnError::GivenUp),
+            () = stop => Err(TurnError::GivenUp),
+        }
+    }
+
+    /// Renews the lease; returns when it is lost.
+    async fn keep_lease(&self, request: Request) {
+        let lease = self.config.sync.run_lease;
+        let mut ticks = tokio::time::interval(lease / 3);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            let Ok(client) = self.internal.get().await else { continue };
+            match outbox::renew(&client, request, lease).await {
+                Ok(Renewed::Lost) => return,
+                Ok(Renewed::Ours) => {}
+                Err(error) => tracing::debug!(%error, "a lease could not be renewed"),
+            }
+        }
+    }
+
+    async fn turn(&self, taken: &Taken, settings: &Settings, plans: &[&Plan]) -> Result<Report, TurnError> {
+        let target = &taken.target;
+        let url = self.unseal(taken, settings)?;
+        let way = Way {
+            url: url.expose_secret(),
+            root_certificates: settings.root_certificates.as_deref(),
+            readers: &settings.readers,
+        };
+        let mut held = self.sessions.get(target, &way).await?;
+        let owner = Owner {
+            deployment: self.config.deployment.name.clone(),
+            tenancy: target.tenancy_id,
+            target: target.database_id.clone(),
+        };
+        let sync = &self.config.sync;
+        let bounds =
+            Bounds { rows: sync.batch_rows, bytes: sync.batch_bytes, largest_row: sync.max_row_bytes };
+        let turn = Turn {
+            client: held.session.client(),
+            means: held.means,
+            schema: settings.schema.as_deref().unwrap_or(&sync.schema),
+            owner: &owner,
+            plans,
+            readers: &settings.readers,
+            fresh: held.fresh,
+            reader: Reader { internal: &self.internal, tenancy: target.tenancy_id, plans, bounds },
+            config: sync,
+            fill_requested: &settings.fill_requested,
+            stopping: &self.stopping,
+        };
+        let turned = turn.run().await;
+        let reason = match &turned {
+            Err(TurnError::Statement(error)) => Some(held.session.fault(error)),
+            _ => None,
+        };
+        match &turned {
+            Ok(_) => {
+                held.fresh = false;
+                self.sessions.put_back(target, held).await;
+            }
+            Err(error) => {
+                if matches!(error, TurnError::Fault(fault) if fault.class == ErrorClass::StatementTimeout) {
+                    // A COMMIT that waits for a lost standby would hold its session for ever.
+                    if let Err(error) = held.session.cancel().await {
+                        tracing::debug!(%error, "a waiting statement could not be cancelled");
+                    }
+                }
+                self.sessions.close(target, held).await;
+            }
+        }
+        // The session knows better than the statement why it ended.
+        turned.map_err(|error| match (error, reason) {
+            (TurnError::Statement(_), Some(reason)) => TurnError::Fault(reason),
+            (error, _) => error,
+        })
+    }
+
+    fn unseal(&self, taken: &Taken, settings: &Settings) -> Result<SecretString, TurnError> {
+        let unusable =
+            |why: String| TurnError::Fault(TargetFault::new(ErrorClass::Configuration).with_detail(why));
+        let Some((key, sealed)) = &settings.sealed else {
+            return Err(unusable("It has no connection string.".into()));
+        };
+        let aad =
+            tenant_sync_core::secrets::target_binding(taken.target.tenancy_id, &taken.target.database_id);
+        self.keyring.decrypt(key, sealed, &aad).map_err(|error| unusable(error.to_string()))
+    }
+
+    async fn succeeded(
+        &self,
+        taken: &Taken,
+        settings: &Settings,
+        plans: &[&Plan],
+        report: &Report,
+    ) -> Result<Outcome, DbError> {
+        metrics::counter!("tenant_sync_rows_written_total").increment(report.rows);
+        // The target has it; whether the request's row says so, too, is not sure yet.
+        let _ = failpoint::reach("sync.before_finish").await;
+        let client = self.internal.get().await?;
+        progress::record(&client, &taken.target, plans, settings, report).await?;
+        progress::succeeded(&client, &taken.target).await?;
+        if settings.failures > 0 {
+            tracing::info!(tenancy = %taken.target.tenancy_id, target = taken.target.database_id,
+                failures = settings.failures, "the target works again");
+        }
+        drop(client);
+        if report.finished {
+            return self.finish(taken).await;
+        }
+        let client = self.internal.get().await?;
+        outbox::continue_bulk(&client, taken.held).await?;
+        outbox::notify(&client).await?;
+        Ok(Outcome::More)
+    }
+
+    async fn finish(&self, taken: &Taken) -> Result<Outcome, DbError> {
+        let client = self.internal.get().await?;
+        Ok(match outbox::finish(&client, taken.held, taken.counter).await? {
+            Finished::Gone => Outcome::UpToDate,
+            Finished::AskedAgain => {
+                outbox::notify(&client).await?;
+                Outcome::More
+            }
+            Finished::Lost => Outcome::Stale,
+        })
+    }
+
+    async fn failed(&self, taken: &Taken, settings: &Settings, error: TurnError) -> Result<Outcome, DbError> {
+        let client = self.internal.get().await?;
+        let (tenancy, target) = (taken.target.tenancy_id, taken.target.database_id.as_str());
+        if let TurnError::Ahead(watermark) = error {
+            if progress::note_rewound(&client, watermark).await? {
+                tracing::error!(%tenancy, target, watermark,
+                    "the internal database has stepped back: a target was ahead of it; targets are compared and mended");
+            }
+            outbox::give_back(&client, taken.held, Duration::ZERO).await?;
+            outbox::notify(&client).await?;
+            return Ok(Outcome::GivenBack);
+        }
+        let Some(fault) = error.fault() else {
+            let wait = if self.stopping.is_cancelled() { Duration::ZERO } else { OUR_FAULT_WAIT };
+            match error {
+                TurnError::GivenUp => {}
+                TurnError::Source(SourceError::Db(_) | SourceError::Row(_)) | TurnError::Encode(_) => {
+                    tracing::warn!(%tenancy, target, %error, "a turn failed on our side; it is tried again");
+                }
+                other => tracing::info!(%tenancy, target, reason = %other, "a turn was left to others"),
+            }
+            outbox::give_back(&client, taken.held, wait).await?;
+            return Ok(Outcome::GivenBack);
+        };
+        self.target_failed(&client, taken, settings, &fault).await
+    }
+
+    async fn target_failed(
+        &self,
+        client: &deadpool_postgres::Object,
+        taken: &Taken,
+        settings: &Settings,
+        fault: &TargetFault,
+    ) -> Result<Outcome, DbError> {
+        let sync = &self.config.sync;
+        let policy = fault.class.policy();
+        let failures = u32::try_from(taken.attempts).unwrap_or(0);
+        let backoff = full_jitter(sync.retry_base, sync.retry_max, failures, rand::random());
+        let wait = backoff.max(policy.min_wait);
+        metrics::counter!("tenant_sync_target_failures_total", "class" => fault.class.code()).increment(1);
+        let (tenancy, target) = (taken.target.tenancy_id, taken.target.database_id.as_str());
+        if settings.failures == 0 {
+            tracing::warn!(%tenancy, target, class = fault.class.code(), wait_ms = wait.as_millis(), reason = %fault,
+                "the target failed; it is tried again");
+        } else {
+            tracing::debug!(%tenancy, target, class = fault.class.code(), wait_ms = wait.as_millis(), "the target failed again");
+        }
+        progress::failed(client, &taken.target, fault, wait, sync.breaker_failures).await?;
+        if policy.counts() {
+            outbox::failed(client, taken.held, wait).await?;
+        } else {
+            outbox::give_back(client, taken.held, wait).await?;
+        }
+        Ok(Outcome::Failed)
+    }
+}

@@ -1,0 +1,172 @@
+//! What the internal database knows of a target: its settings before a turn, its progress and state after it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use tenant_sync_core::outbox::TargetKey;
+use tenant_sync_core::target::class::{Breaker, TargetFault};
+use tokio_postgres::Error;
+
+use crate::plan::Plan;
+use crate::turn::Report;
+
+/// The settings of a target.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) sealed: Option<(String, Vec<u8>)>,
+    pub(crate) schema: Option<String>,
+    /// Names of its mappings; `None` = all.
+    pub(crate) mappings: Option<Vec<String>>,
+    pub(crate) readers: Vec<String>,
+    pub(crate) root_certificates: Option<String>,
+    pub(crate) paused: bool,
+    pub(crate) failures: i32,
+    /// Mappings that an operator wants filled again.
+    pub(crate) fill_requested: HashSet<String>,
+}
+
+/// Reads the settings; `None` = there is no such target (any more).
+pub(crate) async fn settings(client: &Object, target: &TargetKey) -> Result<Option<Settings>, Error> {
+    let statement = client
+        .prepare_cached(
+            r#"select d."keyId", d."connectionString", d."schema", d."mappings", d."readRoles", d."caCertificates",
+                      d."state" = 'paused', d."consecutiveFailures",
+                      coalesce((select array_agg(s."mappingName") from "SyncState" s where s."tenancyId" = d."tenancyId"
+                                and s."databaseId" = d."id" and s."fillRequested"), '{}')
+               from "ExternalDatabase" d where d."tenancyId" = $1 and d."id" = $2"#,
+        )
+        .await?;
+    let Some(row) = client.query_opt(&statement, &[&target.tenancy_id, &target.database_id]).await? else {
+        return Ok(None);
+    };
+    let key: Option<String> = row.try_get(0)?;
+    let sealed: Option<Vec<u8>> = row.try_get(1)?;
+    Ok(Some(Settings {
+        sealed: key.zip(sealed),
+        schema: row.try_get(2)?,
+        mappings: row.try_get(3)?,
+        readers: row.try_get(4)?,
+        root_certificates: row.try_get(5)?,
+        paused: row.try_get(6)?,
+        failures: row.try_get(7)?,
+        fill_requested: row.try_get::<_, Vec<String>>(8)?.into_iter().collect(),
+    }))
+}
+
+/// Records what a turn did, for status and sweep. The truth is in the target.
+pub(crate) async fn record(
+    client: &Object,
+    target: &TargetKey,
+    plans: &[&Plan],
+    settings: &Settings,
+    report: &Report,
+) -> Result<(), Error> {
+    let statement = client
+        .prepare_cached(
+            r#"insert into "SyncState" as s ("tenancyId", "databaseId", "mappingName", "lastSyncedSequenceId",
+                 "completeAsOf", "mappingVersion", "filling", "rowsWritten", "refusedRows")
+               select $1, $2, v.name, v.mark, case when not v.filling then $3::timestamptz end, v.version, v.filling, v.rows, v.refused
+               from unnest($4::text[], $5::int8[], $6::int4[], $7::bool[], $8::int8[], $9::int4[], $10::bool[])
+                 as v (name, mark, version, filling, rows, refused, asked)
+               where exists (select from "ExternalDatabase" d where d."tenancyId" = $1 and d."id" = $2 for key share)
+               on conflict ("tenancyId", "databaseId", "mappingName") do update set
+                 "lastSyncedSequenceId" = excluded."lastSyncedSequenceId",
+                 "completeAsOf" = coalesce(excluded."completeAsOf", s."completeAsOf"),
+                 "mappingVersion" = excluded."mappingVersion", "filling" = excluded."filling",
+                 "rowsWritten" = s."rowsWritten" + excluded."rowsWritten", "refusedRows" = excluded."refusedRows",
+                 "fillRequested" = s."fillRequested" and not $10[array_position($4::text[], s."mappingName")],
+                 "updatedAt" = now()"#,
+        )
+        .await?;
+    let names: Vec<&str> = plans.iter().map(|plan| plan.name()).collect();
+    let marks: Vec<i64> = report.cursors.iter().map(|cursor| cursor.watermark).collect();
+    let versions: Vec<i32> = plans.iter().map(|plan| plan.mapping.version).collect();
+    let filling: Vec<bool> = report.cursors.iter().map(crate::source::Cursor::filling).collect();
+    // Rows are counted for the target as a whole; its first mapping stands for it.
+    let rows: Vec<i64> = (0..plans.len())
+        .map(|at| if at == 0 { i64::try_from(report.rows).unwrap_or(0) } else { 0 })
+        .collect();
+    let refused: Vec<i32> = report.refused.iter().map(|n| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
+    let asked: Vec<bool> = names.iter().map(|name| settings.fill_requested.contains(*name)).collect();
+    client
+        .execute(
+            &statement,
+            &[
+                &target.tenancy_id,
+                &target.database_id,
+                &report.complete_as_of,
+                &names,
+                &marks,
+                &versions,
+                &filling,
+                &rows,
+                &refused,
+                &asked,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// The target took a turn: its breaker closes.
+pub(crate) async fn succeeded(client: &Object, target: &TargetKey) -> Result<(), Error> {
+    let statement = client
+        .prepare_cached(
+            r#"update "ExternalDatabase" set "lastSuccessAt" = now(), "consecutiveFailures" = 0, "nextAttemptAt" = null,
+                 "lastError" = null, "lastErrorClass" = null,
+                 "state" = case when "state" = 'paused' then 'paused' else 'ok' end
+               where "tenancyId" = $1 and "id" = $2
+                 and ("state" <> 'ok' or "lastError" is not null or "lastSuccessAt" is null
+                      or "lastSuccessAt" < now() - interval '10 seconds')"#,
+        )
+        .await?;
+    client.execute(&statement, &[&target.tenancy_id, &target.database_id]).await?;
+    Ok(())
+}
+
+/// The target failed. Its retry row is its breaker; here is what is shown of it.
+pub(crate) async fn failed(
+    client: &Object,
+    target: &TargetKey,
+    fault: &TargetFault,
+    wait: Duration,
+    breaker_failures: i32,
+) -> Result<(), Error> {
+    let (counted, at_least) = match fault.class.policy().breaker {
+        Breaker::Untouched => (0, "retrying"),
+        Breaker::Counts => (1, "retrying"),
+        Breaker::Opens => (1, "broken"),
+        Breaker::Refuses => (1, "refused"),
+    };
+    let statement = client
+        .prepare_cached(
+            r#"update "ExternalDatabase" set "consecutiveFailures" = "consecutiveFailures" + $3,
+                 "lastError" = $4, "lastErrorClass" = $5, "nextAttemptAt" = now() + $6::float8 * interval '1 second',
+                 "state" = case when "state" = 'paused' then 'paused' when $7 <> 'retrying' then $7
+                           when "consecutiveFailures" + $3 >= $8 then 'broken' else 'retrying' end
+               where "tenancyId" = $1 and "id" = $2"#,
+        )
+        .await?;
+    client
+        .execute(
+            &statement,
+            &[
+                &target.tenancy_id,
+                &target.database_id,
+                &counted,
+                &fault.to_string(),
+                &fault.class.code(),
+                &wait.as_secs_f64(),
+                &at_least,
+                &breaker_failures,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// A target was ahead of us: a new life of the source begins. Whether there was anything to note.
+pub(crate) async fn note_rewound(client: &Object, watermark: i64) -> Result<bool, Error> {
+    client.query_one("select note_source_rewound($1)", &[&watermark]).await?.try_get(0)
+}

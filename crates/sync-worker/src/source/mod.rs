@@ -1,0 +1,12 @@
+//! Reading what changed, from one snapshot of the internal database.
+
+mod cursor;
+mod raw;
+mod read;
+mod slice;
+pub(crate) mod sql;
+
+pub(crate) use cursor::{Cursor, Phase};
+pub(crate) use raw::Raw;
+pub(crate) use read::{Bounds, Reader, SourceError};
+pub(crate) use slice::{KeyRange, Slice, SliceOf, Snapshot};

@@ -1,0 +1,351 @@
+//! One read: a bounded slice of what changed for a tenant, over all mappings, from one snapshot.
+//!
+//! The snapshot never waits for a target: the slice is in memory and the session back in the pool before
+//! anything is written.
+
+use futures_util::{TryStreamExt, pin_mut};
+use tenant_sync_core::db::{DbError, Internal};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, Row};
+use uuid::Uuid;
+
+use super::cursor::{Arm, Cursor, Phase, Reach, reach};
+use super::slice::{KeyRange, Slice, SliceOf, Snapshot, key_text};
+use crate::plan::Plan;
+use crate::target::state::text_settings;
+
+/// Why a read failed. Always a fault of ours, never the target's.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error("reading the source: {0}")]
+    Row(#[from] tokio_postgres::Error),
+}
+
+/// Bounds of one read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+    pub(crate) largest_row: usize,
+}
+
+/// Reads one tenant's changes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) internal: &'a Internal,
+    pub(crate) tenancy: Uuid,
+    pub(crate) plans: &'a [&'a Plan],
+    pub(crate) bounds: Bounds,
+}
+
+/// What is left of the bounds while a slice is read.
+struct Budget {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn spent(&self) -> bool {
+        self.rows == 0 || self.bytes == 0
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.rows = self.rows.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+type Session<'a> = deadpool_postgres::Transaction<'a>;
+
+impl Reader<'_> {
+    /// Reads the next slice after `cursors`. `epoch` is what the target knows of the source's lives.
+    pub(crate) async fn read(&self, cursors: &[Cursor], epoch: Option<Uuid>) -> Result<Slice, SourceError> {
+        let mut session = self.internal.get().await?;
+        let snapshot = begin(&mut session).await?;
+        let slice = self.read_in(&snapshot, cursors, epoch).await?;
+        snapshot.commit().await?;
+        Ok(slice)
+    }
+
+    /// Only what a snapshot says besides rows.
+    pub(crate) async fn look(&self, epoch: Option<Uuid>) -> Result<Snapshot, SourceError> {
+        let mut session = self.internal.get().await?;
+        let snapshot = begin(&mut session).await?;
+        let seen = self.snapshot(&snapshot, epoch).await?;
+        snapshot.commit().await?;
+        Ok(seen)
+    }
+
+    async fn read_in(
+        &self,
+        session: &Session<'_>,
+        from: &[Cursor],
+        epoch: Option<Uuid>,
+    ) -> Result<Slice, SourceError> {
+        let snapshot = self.snapshot(session, epoch).await?;
+        let mut budget = Budget { rows: self.bounds.rows, bytes: self.bounds.bytes };
+        let mut slice = Slice {
+            snapshot,
+            parts: Vec::new(),
+            cursors: from.to_vec(),
+            complete: true,
+            flagged: 0,
+            rows: 0,
+        };
+        for (at, plan) in self.plans.iter().enumerate() {
+            if budget.spent() {
+                slice.complete = false;
+                break;
+            }
+            let (part, reached) =
+                self.changed(session, plan, from[at].watermark, slice.snapshot.horizon, &mut budget).await?;
+            slice.cursors[at].watermark = match reached {
+                Reach::Cut(last) => {
+                    slice.complete = false;
+                    last
+                }
+                Reach::Horizon(horizon) => horizon,
+            };
+            slice.parts.push((at, part));
+        }
+        if slice.complete {
+            self.read_flagged(session, &mut slice).await?;
+        }
+        if slice.complete && !budget.spent() {
+            self.read_fill(session, &mut slice, &mut budget).await?;
+        }
+        slice.parts.retain(|(_, part)| {
+            !(part.rows.is_empty() && part.gone.is_empty() && part.large.is_empty() && part.range.is_none())
+        });
+        slice.rows =
+            slice.parts.iter().map(|(_, part)| part.rows.len() + part.gone.len() + part.large.len()).sum();
+        Ok(slice)
+    }
+
+    async fn snapshot(&self, session: &Session<'_>, epoch: Option<Uuid>) -> Result<Snapshot, SourceError> {
+        let statement = session
+            .prepare_cached(
+                r#"select now(),
+                     coalesce((select "lastSequenceId" from "SequencerPass" order by "pass" desc limit 1), 0),
+                     (select "id" from "SourceEpoch" order by "number" desc limit 1),
+                     exists (select from "SourceEpoch" where "id" = $2),
+                     (select n."firstSequenceId" from "SourceEpoch" k join "SourceEpoch" n on n."number" > k."number"
+                      where k."id" = $2 order by n."number" limit 1),
+                     coalesce((select "purgedThrough" from "TombstonePurge" where "tenancyId" = $1), 0)"#,
+            )
+            .await?;
+        let row = session.query_one(&statement, &[&self.tenancy, &epoch]).await?;
+        Ok(Snapshot {
+            as_of: row.try_get(0)?,
+            horizon: row.try_get(1)?,
+            epoch: row.try_get(2)?,
+            epoch_known: row.try_get(3)?,
+            next_epoch_from: row.try_get(4)?,
+            purged_through: row.try_get(5)?,
+        })
+    }
+
+    /// Rows and tombstones above the watermark, merged and cut.
+    async fn changed(
+        &self,
+        session: &Session<'_>,
+        plan: &Plan,
+        watermark: i64,
+        horizon: i64,
+        budget: &mut Budget,
+    ) -> Result<(SliceOf, Reach), SourceError> {
+        let limit = limit(budget.rows);
+        let largest = limit_bytes(self.bounds.largest_row);
+        let rows = self
+            .stream(session, &plan.statements.changed, &[&self.tenancy, &watermark, &limit, &largest], budget)
+            .await?;
+        let gone = self.all(session, &plan.statements.gone, &[&self.tenancy, &watermark, &limit]).await?;
+        let arms = [
+            Arm { last: last_id(&rows.rows)?, cut: rows.stopped || to_i64(rows.rows.len()) >= limit },
+            Arm { last: last_id(&gone)?, cut: to_i64(gone.len()) >= limit },
+        ];
+        let reached = reach(watermark, horizon, arms);
+        let mut part = SliceOf::default();
+        let within = |row: &Row| -> Result<bool, SourceError> {
+            Ok(match reached {
+                Reach::Cut(last) => row.try_get::<_, i64>(0)? <= last,
+                Reach::Horizon(_) => true,
+            })
+        };
+        for row in rows.rows {
+            if within(&row)? {
+                part.push(row)?;
+            }
+        }
+        for row in gone {
+            // A tombstone whose key is alive again says nothing.
+            if within(&row)? && !row.try_get::<_, bool>(1)? {
+                part.gone.push(row);
+            }
+        }
+        Ok((part, reached))
+    }
+
+    /// The tail: flagged rows that have no id yet, so that the target equals this snapshot.
+    async fn read_flagged(&self, session: &Session<'_>, slice: &mut Slice) -> Result<(), SourceError> {
+        let largest = limit_bytes(self.bounds.largest_row);
+        let limit = limit(self.bounds.rows);
+        let mut budget = Budget { rows: self.bounds.rows, bytes: self.bounds.bytes };
+        for at in 0..self.plans.len() {
+            let plan = self.plans[at];
+            let rows = self
+                .stream(session, &plan.statements.flagged, &[&self.tenancy, &limit, &largest], &mut budget)
+                .await?;
+            let gone = self.all(session, &plan.statements.flagged_gone, &[&self.tenancy, &limit]).await?;
+            if rows.stopped || to_i64(rows.rows.len()) >= limit || to_i64(gone.len()) >= limit {
+                // Too much for one slice: it comes in pieces, with its ids.
+                slice.complete = false;
+                return Ok(());
+            }
+            slice.flagged += rows.rows.len() + gone.len();
+            let part = match slice.parts.iter_mut().find(|(of, _)| *of == at) {
+                Some((_, part)) => part,
+                None => {
+                    slice.parts.push((at, SliceOf::default()));
+                    let newest = slice.parts.len() - 1;
+                    &mut slice.parts[newest].1
+                }
+            };
+            part.add_flagged(plan, rows.rows, gone)?;
+        }
+        Ok(())
+    }
+
+    /// The next range of keys of the first mapping that fills.
+    async fn read_fill(
+        &self,
+        session: &Session<'_>,
+        slice: &mut Slice,
+        budget: &mut Budget,
+    ) -> Result<(), SourceError> {
+        let Some(at) = slice.cursors.iter().position(Cursor::filling) else { return Ok(()) };
+        let Phase::Filling(from) = slice.cursors[at].phase.clone() else { return Ok(()) };
+        let plan = self.plans[at];
+        let (limit, largest) = (limit(budget.rows), limit_bytes(self.bounds.largest_row));
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&self.tenancy, &limit, &largest];
+        let statement = match &from {
+            None => &plan.statements.first_keys,
+            Some(position) => {
+                parameters.extend(position.iter().map(|p| p as &(dyn ToSql + Sync)));
+                &plan.statements.next_keys
+            }
+        };
+        let read = self.stream(session, statement, &parameters, budget).await?;
+        let more = read.stopped || to_i64(read.rows.len()) >= limit;
+        let to = match read.rows.last() {
+            Some(row) if more => Some(key_text(plan, row)?),
+            _ => None,
+        };
+        slice.cursors[at].phase =
+            to.clone().map_or(Phase::Following, |position| Phase::Filling(Some(position)));
+        let mut part = SliceOf { range: Some(KeyRange { from, to }), ..SliceOf::default() };
+        for row in read.rows {
+            part.push(row)?;
+        }
+        slice.parts.push((at, part));
+        Ok(())
+    }
+
+    /// The rows with these keys, as far as they exist, for another try at what a target refused.
+    pub(crate) async fn by_key(&self, plan: &Plan, keys: &[Vec<String>]) -> Result<SliceOf, SourceError> {
+        let mut session = self.internal.get().await?;
+        let snapshot = begin(&mut session).await?;
+        let columns: Vec<Vec<&str>> = (0..plan.key.len())
+            .map(|i| keys.iter().filter_map(|key| key.get(i).map(String::as_str)).collect())
+            .collect();
+        let largest = limit_bytes(self.bounds.largest_row);
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&self.tenancy, &largest];
+        parameters.extend(columns.iter().map(|column| column as &(dyn ToSql + Sync)));
+        let mut budget = Budget { rows: self.bounds.rows, bytes: self.bounds.bytes };
+        let read = self.stream(&snapshot, &plan.statements.by_key, &parameters, &mut budget).await?;
+        snapshot.commit().await?;
+        let mut part = SliceOf::default();
+        for row in read.rows {
+            part.push(row)?;
+        }
+        Ok(part)
+    }
+
+    /// Whether the tenant has any row in the mapping's source.
+    pub(crate) async fn any(&self, plan: &Plan) -> Result<bool, SourceError> {
+        let session = self.internal.get().await?;
+        let statement = session.prepare_cached(&plan.statements.any).await?;
+        Ok(session.query_one(&statement, &[&self.tenancy]).await?.try_get(0)?)
+    }
+
+    async fn stream(
+        &self,
+        session: &Session<'_>,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        budget: &mut Budget,
+    ) -> Result<Streamed, SourceError> {
+        let statement = session.prepare_cached(sql).await?;
+        let rows = session.query_raw(&statement, parameters.iter().copied()).await?;
+        pin_mut!(rows);
+        let mut streamed = Streamed { rows: Vec::new(), stopped: false };
+        while let Some(row) = rows.try_next().await? {
+            budget.take(row.raw_size_bytes());
+            streamed.rows.push(row);
+            if budget.bytes == 0 {
+                streamed.stopped = true;
+                break;
+            }
+        }
+        Ok(streamed)
+    }
+
+    async fn all(
+        &self,
+        session: &Session<'_>,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, SourceError> {
+        let statement = session.prepare_cached(sql).await?;
+        Ok(session.query(&statement, parameters).await?)
+    }
+}
+
+struct Streamed {
+    rows: Vec<Row>,
+    /// Ended because the slice is full, not because there was no more.
+    stopped: bool,
+}
+
+/// A snapshot, with the settings pinned that decide how values look as text. Dropped, it is rolled back before
+/// the session serves anybody else.
+async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, SourceError> {
+    let snapshot = session
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
+    snapshot
+        .batch_execute(&format!("set local enable_seqscan = off; set local jit = off; {}", text_settings()))
+        .await?;
+    Ok(snapshot)
+}
+
+fn last_id(rows: &[Row]) -> Result<Option<i64>, SourceError> {
+    Ok(rows.last().map(|row| row.try_get(0)).transpose()?)
+}
+
+fn to_i64(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn limit(rows: usize) -> i64 {
+    to_i64(rows.max(1))
+}
+
+fn limit_bytes(bytes: usize) -> i64 {
+    to_i64(bytes)
+}

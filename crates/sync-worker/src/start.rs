@@ -1,0 +1,131 @@
+//! Starting a sync worker: check the mappings, open the queue, run jobs until asked to stop.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tenant_sync_core::config::Config;
+use tenant_sync_core::db::Internal;
+use tenant_sync_core::mapping;
+use tenant_sync_core::queue::{Broker, Consumer};
+use tenant_sync_core::secrets::Keyring;
+use tenant_sync_core::target::dial::Dialer;
+use tenant_sync_core::worker::{Kind, Switch, Worker, listen};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::job::{Jobs, Outcome};
+use crate::order;
+use crate::plan::Plan;
+use crate::sessions::{CHANNEL, Sessions};
+
+/// Idle sessions are looked through this often.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Runs a sync worker until `shutdown`.
+///
+/// # Errors
+/// A mapping or key that cannot be used; one of its tasks failed.
+pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mappings = mapping::load(&config)?;
+    let keyring = Keyring::from_config(&config.secrets.keys)?;
+    let dialer = Dialer::new(&config.network, config.sync.connect_timeout)?;
+    let Some(mut worker) = Worker::start(Kind::SyncWorker, config, &shutdown).await? else { return Ok(()) };
+    let Some(plans) = shutdown.run_until_cancelled(plans(worker.internal(), &mappings)).await else {
+        return Ok(worker.stop().await?);
+    };
+    let config = Arc::clone(worker.config());
+    let jobs = Arc::new(Jobs {
+        internal: worker.internal().clone(),
+        worker: worker.id(),
+        keyring,
+        plans: plans?,
+        sessions: Sessions::new(worker.internal().clone(), dialer, worker.id(), &config.sync),
+        stopping: worker.stopping(),
+        config: Arc::clone(&config),
+    });
+
+    let broker = Broker::new(&config.rabbitmq, &format!("{} {}", Kind::SyncWorker, worker.id()))?;
+    let consumer = Consumer::new(broker, config.sync.concurrency);
+    consumer.state().register(worker.health(), "rabbitmq");
+    let wanted = Arc::new(Notify::new());
+    let stopping = worker.stopping();
+    worker.spawn(
+        "slot listener",
+        listen::run(
+            worker.internal().clone(),
+            CHANNEL,
+            worker.id().to_string(),
+            Arc::clone(&wanted),
+            stopping.clone(),
+        ),
+    );
+    worker.spawn("session upkeep", upkeep(Arc::clone(&jobs), wanted, stopping.clone()));
+    worker.spawn("jobs", consume(consumer, jobs, worker.fusebox(), stopping));
+    Ok(worker.run().await?)
+}
+
+/// Checks the mappings against the live schema, waiting as long as the database cannot be reached.
+async fn plans(internal: &Internal, mappings: &[mapping::Mapping]) -> anyhow::Result<Vec<Plan>> {
+    loop {
+        match internal.get().await {
+            Ok(client) => {
+                let checked =
+                    mapping::check(mappings, &client).await.context("the mappings cannot be used")?;
+                let mut plans: Vec<Plan> = checked.iter().map(Plan::new).collect();
+                order::parents_first(&mut plans, &client).await?;
+                return Ok(plans);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "waiting for the internal database");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn consume(
+    consumer: Consumer,
+    jobs: Arc<Jobs>,
+    fusebox: Arc<tenant_sync_core::worker::Fusebox>,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    let shared = Arc::clone(&jobs);
+    let handler = move |delivery: tenant_sync_core::queue::JobDelivery| {
+        let (jobs, fusebox) = (Arc::clone(&shared), Arc::clone(&fusebox));
+        async move {
+            // While the switch is off the claim lapses, and the message is stale by the time it is on again.
+            if !fusebox.wait_until_on(Switch::SyncEngine, &jobs.stopping).await {
+                return;
+            }
+            let outcome = jobs.run(&delivery.job).await;
+            metrics::counter!("tenant_sync_jobs_total", "outcome" => name(outcome)).increment(1);
+        }
+    };
+    let ended = consumer.run(stopping, handler).await;
+    jobs.sessions.close_all().await;
+    Ok(ended?)
+}
+
+fn name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Stale => "stale",
+        Outcome::NoTarget => "no_target",
+        Outcome::UpToDate => "up_to_date",
+        Outcome::More => "more",
+        Outcome::Failed => "failed",
+        Outcome::GivenBack => "given_back",
+    }
+}
+
+async fn upkeep(jobs: Arc<Jobs>, wanted: Arc<Notify>, stopping: CancellationToken) -> Result<(), Infallible> {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return Ok(()),
+            () = wanted.notified() => jobs.sessions.give_up_wanted().await,
+            _ = ticks.tick() => jobs.sessions.upkeep().await,
+        }
+    }
+}

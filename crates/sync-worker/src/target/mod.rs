@@ -1,0 +1,14 @@
+//! Everything that happens in a tenant's database.
+
+mod careful;
+mod encode;
+pub(crate) mod layout;
+pub(crate) mod settle;
+pub(crate) mod setup;
+pub(crate) mod state;
+mod statements;
+mod write;
+
+pub(crate) use careful::Refusal;
+pub(crate) use statements::Statements;
+pub(crate) use write::{Means, Writer};

@@ -1,0 +1,216 @@
+//! Claiming and the life of a row.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use tenant_sync_core::outbox::{self, Finished, Held, Lane, Renewed};
+use tenant_sync_core::queue::names::Queue;
+use tenant_sync_poller::{Handed, Tick};
+
+use super::stack::{Stack, eventually};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn claimed(tick: &Tick) -> usize {
+    if let Tick::Claimed(handed) = tick { handed.claimed } else { 0 }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pollers_at_once_never_publish_a_claim_twice() {
+    let stack = Stack::new(&[("POLLER__BATCH_SIZE", "50")]).await;
+    stack.due_rows(1_000).await;
+    let (mut a, mut b) = (stack.poller().await, stack.poller().await);
+    let mut by_each = [0, 0];
+    loop {
+        let (x, y) = tokio::join!(a.poller.tick(), b.poller.tick());
+        let (x, y) = (claimed(&x.expect("tick")), claimed(&y.expect("tick")));
+        by_each[0] += x;
+        by_each[1] += y;
+        if x + y == 0 {
+            break;
+        }
+    }
+    assert_eq!(by_each[0] + by_each[1], 1_000, "{by_each:?}");
+    let messages = stack.drain(Queue::Live).await;
+    let ids: HashSet<_> = messages.iter().map(|m| m.properties.message_id().clone().expect("id")).collect();
+    assert_eq!((messages.len(), ids.len()), (1_000, 1_000));
+    assert_eq!(stack.count("claim = 1").await, 1_000);
+    stack.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_most_max_queued_rows_are_ahead_of_the_workers_over_all_pollers() {
+    let stack = Stack::new(&[("POLLER__BATCH_SIZE", "40"), ("POLLER__MAX_QUEUED", "100")]).await;
+    stack.due_rows(300).await;
+    let (mut a, mut b) = (stack.poller().await, stack.poller().await);
+    for _ in 0..4 {
+        let (x, y) = tokio::join!(a.poller.tick(), b.poller.tick());
+        x.and(y).expect("tick");
+        assert!(stack.count(r#""startedFulfillingAt" is not null"#).await <= 100);
+    }
+    assert_eq!(stack.ready(Queue::Live).await, 100);
+
+    let client = stack.internal().get().await.expect("session");
+    assert_eq!(outbox::queued_count(&client, 1_000).await.expect("count"), 100);
+    let text = r#"select id from "OutgoingRequest" where "startedFulfillingAt" is not null limit 30"#;
+    for row in stack.sql.query(text, &[]).await.expect("rows") {
+        let held = Held { request_id: row.get(0), claim: 1 };
+        outbox::take(&client, held, "w", HOUR).await.expect("take").expect("queued");
+    }
+    let tick = a.poller.tick().await.expect("tick");
+    assert_eq!(tick, Tick::Claimed(Handed { claimed: 30, published: 30, given_back: 0, more: false }));
+    stack.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bulk_rows_leave_half_of_the_queue_to_live_ones() {
+    let stack = Stack::new(&[("POLLER__MAX_QUEUED", "20")]).await;
+    stack.due_rows(50).await;
+    stack.sql.execute(r#"update "OutgoingRequest" set lane = 'bulk'"#, &[]).await.expect("update");
+    let mut poller = stack.poller().await;
+    assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 10);
+    stack.due_rows(30).await;
+    assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 10);
+    assert_eq!((stack.ready(Queue::Live).await, stack.ready(Queue::Bulk).await), (10, 10));
+    stack.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_lapsed_is_due_again_and_its_message_is_stale() {
+    let stack = Stack::new(&[("POLLER__CLAIM_LEASE", "300ms")]).await;
+    let rows = stack.due_rows(1).await;
+    let mut poller = stack.poller().await;
+    assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 1);
+    assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 0, "the lease holds");
+    let client = stack.internal().get().await.expect("session");
+    let request_id =
+        stack.sql.query_one(r#"select id from "OutgoingRequest""#, &[]).await.expect("row").get(0);
+
+    eventually("the claim has lapsed", || async { stack.count(r#""dueAt" > now()"#).await == 0 }).await;
+    let first = Held { request_id, claim: 1 };
+    assert_eq!(outbox::take(&client, first, "w", HOUR).await.expect("take"), None, "lapsed");
+    assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 1);
+    assert_eq!(outbox::take(&client, first, "w", HOUR).await.expect("take"), None, "claimed again");
+    eventually("only the new message is left", || async { stack.ready(Queue::Live).await <= 1 }).await;
+
+    let second = Held { request_id, claim: 2 };
+    let taken = outbox::take(&client, second, "w", HOUR).await.expect("take").expect("ours");
+    assert_eq!((taken.target, taken.attempts, taken.lane), (rows[0].clone(), 0, Lane::Live));
+    assert_eq!(outbox::take(&client, second, "w", HOUR).await.expect("take"), None, "delivered twice");
+    stack.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_removed_only_if_nobody_asked_while_it_ran() {
+    let stack = Stack::new(&[]).await;
+    let rows = stack.due_rows(1).await;
+    let mut poller = stack.poller().await;
+    let client = stack.internal().get().await.expect("session");
+    let request_id =
+        stack.sql.query_one(r#"select id from "OutgoingRequest""#, &[]).await.expect("row").get(0);
+
+    poller.poller.tick().await.expect("tick");
+    let held = Held { request_id, claim: 1 };
+    let taken = outbox::take(&client, held, "w", HOUR).await.expect("take").expect("ours");
+    outbox::enqueue(&client, &rows).await.expect("asked again");
+    assert_eq!(outbox::finish(&client, held, taken.counter).await.expect("finish"), Finished::AskedAgain);
+    assert_eq!(outbox::finish(&client, held, taken.counter).await.expect("finish"), Finished::Lost);
+
+    assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 1);
+    let held = Held { request_id, claim: 2 };
+    assert_eq!(outbox::renew(&client, held, HOUR).await.expect("renew"), Renewed::Lost, "not taken yet");
+    let taken = outbox::take(&client, held, "w", HOUR).await.expect("take").expect("ours");
+    assert_eq!(outbox::renew(&client, held, HOUR).await.expect("renew"), Renewed::Ours);
+    assert_eq!(outbox::finish(&client, held, taken.counter).await.expect("finish"), Finished::Gone);
+    assert_eq!(stack.count("true").await, 0);
+    stack.close().await;
+}
+
+/// The sequencer asks again just while the worker removes the row: whoever comes second sees the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_while_the_row_is_being_removed_is_not_lost() {
+    let mut stack = Stack::new(&[]).await;
+    stack.due_rows(1).await;
+    stack.poller().await.poller.tick().await.expect("tick");
+    let client = stack.internal().get().await.expect("session");
+    let request_id =
+        stack.sql.query_one(r#"select id from "OutgoingRequest""#, &[]).await.expect("row").get(0);
+    let held = Held { request_id, claim: 1 };
+    let taken = outbox::take(&client, held, "w", HOUR).await.expect("take").expect("ours");
+
+    let asking = stack.sql.transaction().await.expect("begin");
+    asking.execute(r#"update "OutgoingRequest" set counter = counter + 1"#, &[]).await.expect("ask");
+    let finishing = tokio::spawn(async move { outbox::finish(&client, held, taken.counter).await });
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("the worker waits for the sequencer", || async {
+        asking.query_one(waiting, &[]).await.expect("activity").get::<_, i64>(0) == 1
+    })
+    .await;
+    asking.commit().await.expect("commit");
+    assert_eq!(finishing.await.expect("task").expect("finish"), Finished::AskedAgain);
+    stack.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_request_does_not_shorten_a_back_off() {
+    let stack = Stack::new(&[]).await;
+    let rows = stack.due_rows(1).await;
+    let mut poller = stack.poller().await;
+    poller.poller.tick().await.expect("tick");
+    let client = stack.internal().get().await.expect("session");
+    let request_id =
+        stack.sql.query_one(r#"select id from "OutgoingRequest""#, &[]).await.expect("row").get(0);
+    let held = Held { request_id, claim: 1 };
+    outbox::take(&client, held, "w", HOUR).await.expect("take").expect("ours");
+    assert!(outbox::failed(&client, held, HOUR).await.expect("failed"));
+    outbox::enqueue(&client, &rows).await.expect("asked again");
+    let state = r#"counter = 1 and attempts = 1 and "dueAt" > now() + interval '59 minutes'
+                   and "startedFulfillingAt" is null"#;
+    assert_eq!(stack.count(state).await, 1);
+    assert_eq!(poller.poller.tick().await.expect("tick"), Tick::Idle);
+    stack.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_we_give_back_costs_no_attempt_and_a_backfill_goes_on_in_bulk() {
+    let stack = Stack::new(&[]).await;
+    stack.due_rows(1).await;
+    let mut poller = stack.poller().await;
+    let client = stack.internal().get().await.expect("session");
+    let request_id =
+        stack.sql.query_one(r#"select id from "OutgoingRequest""#, &[]).await.expect("row").get(0);
+    for (claim, queue) in [(1, Queue::Live), (2, Queue::Live), (3, Queue::Bulk)] {
+        assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 1);
+        assert_eq!(stack.drain(queue).await.len(), 1);
+        let held = Held { request_id, claim };
+        let taken = outbox::take(&client, held, "w", HOUR).await.expect("take").expect("ours");
+        assert_eq!(taken.attempts, 0);
+        let pending = match claim {
+            1 => outbox::give_back(&client, held, Duration::ZERO).await,
+            _ => outbox::continue_bulk(&client, held).await,
+        };
+        assert!(pending.expect("pending"));
+    }
+    stack.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_somebody_holds_blocks_nobody_and_is_not_forgotten() {
+    let mut stack = Stack::new(&[]).await;
+    stack.due_rows(20).await;
+    let mut poller = stack.poller().await;
+    // Due for a minute: far below where a scan would begin that had found nothing.
+    let age = r#"update "OutgoingRequest" set "dueAt" = now() - interval '1 minute'"#;
+    stack.sql.execute(age, &[]).await.expect("age");
+    let holding = stack.sql.transaction().await.expect("begin");
+    let held = r#"select id from "OutgoingRequest" where "databaseId" = 't7' for update"#;
+    holding.query_one(held, &[]).await.expect("lock");
+
+    let began = Instant::now();
+    assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 19);
+    assert_eq!(poller.poller.tick().await.expect("tick"), Tick::Idle);
+    assert!(began.elapsed() < Duration::from_secs(5), "waited for the lock");
+    holding.rollback().await.expect("release");
+    assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 1, "the floor stays below it");
+    stack.close().await;
+}

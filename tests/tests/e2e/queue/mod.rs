@@ -1,0 +1,9 @@
+//! Outbox, poller and RabbitMQ: the row is the truth, the message a copy.
+
+mod claims;
+mod consuming;
+mod faults;
+mod gate;
+mod lifecycle;
+mod maintenance;
+mod stack;
