@@ -3,7 +3,6 @@
 
 mod context;
 mod db;
-mod logging;
 mod output;
 mod prompt;
 

@@ -1,9 +1,9 @@
 //! Claiming and the life of a row.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use tenant_sync_core::outbox::{self, Finished, Held, Lane, Renewed};
+use tenant_sync_core::outbox::{self, ClaimLimits, Claimed as LaneClaims, Finished, Held, Lane, Renewed};
 use tenant_sync_core::queue::names::Queue;
 use tenant_sync_poller::{Handed, Tick};
 
@@ -59,6 +59,49 @@ async fn at_most_max_queued_rows_are_ahead_of_the_workers_over_all_pollers() {
     }
     let tick = a.poller.tick().await.expect("tick");
     assert_eq!(tick, Tick::Claimed(Handed { claimed: 30, published: 30, given_back: 0, more: false }));
+    stack.close().await;
+}
+
+/// One poller has claimed and not yet committed while another counts: they take turns, so that it sees them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bound_holds_while_another_claim_is_not_committed_yet() {
+    let stack = Stack::new(&[]).await;
+    stack.due_rows(100).await;
+    let hold = r#"create function hold() returns trigger language plpgsql as
+                  $$ begin perform pg_advisory_xact_lock(42); return null; end $$;
+                  create constraint trigger hold after update on "OutgoingRequest" deferrable initially deferred
+                  for each row execute function hold()"#;
+    stack.sql.batch_execute(hold).await.expect("trigger");
+    let limits = ClaimLimits { batch: 30, max_queued: 50, lease: HOUR };
+    let floors = LaneClaims { live: SystemTime::UNIX_EPOCH, bulk: SystemTime::UNIX_EPOCH };
+    let claim = || {
+        let internal = stack.internal();
+        tokio::spawn(async move {
+            let client = internal.get().await.expect("session");
+            outbox::claim(&client, limits, floors).await.map(|claimed| claimed.live.claims.len())
+        })
+    };
+    // A claim that waits longer than a second is given up; then the round is run again.
+    loop {
+        stack.sql.execute("select pg_advisory_lock(42)", &[]).await.expect("lock");
+        let first = claim();
+        eventually("the first is about to commit", || async { stack.lock_waiters().await == 1 }).await;
+        let second = claim();
+        eventually("the second waits, too", || async { stack.lock_waiters().await == 2 }).await;
+        stack.sql.execute("select pg_advisory_unlock(42)", &[]).await.expect("unlock");
+        let both = (first.await.expect("task"), second.await.expect("task"));
+        assert!(stack.count(r#""startedFulfillingAt" is not null"#).await <= 50);
+        if let (Ok(first), Ok(second)) = both {
+            assert_eq!((first, second), (30, 20));
+            break;
+        }
+        let again = r#"update "OutgoingRequest" set "startedFulfillingAt" = null, "dueAt" = now()"#;
+        stack
+            .sql
+            .batch_execute(&format!("begin; set local session_replication_role = replica; {again}; commit"))
+            .await
+            .expect("again");
+    }
     stack.close().await;
 }
 

@@ -127,6 +127,13 @@ impl Stack {
         self.sql.query_one(&text, &[]).await.expect("count").get(0)
     }
 
+    /// Sessions that wait for a lock in this database.
+    pub(super) async fn lock_waiters(&self) -> i64 {
+        let text = "select count(*) from pg_stat_activity
+                    where datname = current_database() and wait_event_type = 'Lock'";
+        self.sql.query_one(text, &[]).await.expect("activity").get(0)
+    }
+
     /// All messages of a queue, taken out of it.
     pub(super) async fn drain(&self, queue: Queue) -> Vec<lapin::message::Delivery> {
         let mut messages = Vec::new();
