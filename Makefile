@@ -24,5 +24,5 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 	@if command -v shellcheck >/dev/null; then echo "shellcheck deploy .ci"; \
-	  shellcheck -x deploy/with-services deploy/services/*.sh .ci/run; fi
+	  shellcheck -x deploy/with-services deploy/private-rabbitmq deploy/services/*.sh .ci/run; fi
 	deploy/with-services -- deploy/check-schema

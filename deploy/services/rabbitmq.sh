@@ -116,6 +116,6 @@ rabbitmq_url() { echo "amqp://tenant-sync:$rabbitmq_password@127.0.0.1:$rabbitmq
 # The node is thrown away, so nobody waits for its shutdown.
 stop_rabbitmq() {
     [[ -z $rabbitmq_pid ]] || end_process "$rabbitmq_pid" KILL
-    [[ -z $epmd_pid ]] || end_process "$epmd_pid" TERM
+    [[ -z $epmd_pid ]] || end_process "$epmd_pid" KILL
     rabbitmq_pid='' epmd_pid=''
 }

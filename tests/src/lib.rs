@@ -1,1 +1,35 @@
+//! The test kit: every test gets databases, a vhost and worker processes of its own, on real servers.
+//!
+//! `make test` brings the servers up and names them in the environment ([`services::Services`]). A test
+//! starts a [`stack::Stack`], runs the real programs as [`worker::Worker`]s, and speaks plain SQL to both
+//! ends. Whatever it started is gone when it ends, also by a panic. Tests that kill or freeze a server start
+//! their own ([`cluster::PrivateCluster`], [`broker::PrivateBroker`]) or put a [`proxy::Proxy`] in front.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test kit fails by panicking"
+)]
+
+pub mod broker;
+pub mod cleanup;
+pub mod cli;
+pub mod cluster;
+pub mod database;
+pub mod hold;
+pub mod http;
+pub mod logs;
+pub mod management;
+pub mod pids;
+pub mod ports;
+pub mod programs;
+pub mod proxy;
+pub mod scratch;
+pub mod services;
+pub mod stack;
+pub mod template;
+pub mod urls;
+pub mod vhost;
+pub mod wait;
+pub mod worker;

@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
-use tenant_sync_core::config::{Config, ConfigError};
+use tenant_sync_core::config::{Config, ConfigError, Log, LogFormat};
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::migrate::Migrator;
+use tenant_sync_core::worker::logging;
 
-use crate::logging;
 use crate::output::Output;
 
 /// A command line that parses and still makes no sense: exit code 2.
@@ -52,7 +52,8 @@ impl Context {
         config: &Config,
         command: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        logging::start(if self.verbose { &config.log.filter } else { "warn" })?;
+        let filter = if self.verbose { &config.log.filter } else { "warn" };
+        logging::init(&Log { format: Some(LogFormat::Text), filter: filter.to_owned() })?;
         tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
     }
 

@@ -53,7 +53,8 @@ pub(crate) fn run(context: &Context) -> anyhow::Result<ExitCode> {
     logging::init(&config.log)?;
     workers::prepare_process()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(Box::pin(play(context, &services, config, seconds.map(Duration::from_secs))));
+    let outcome =
+        runtime.block_on(Box::pin(play(context, &services, config, seconds.map(Duration::from_secs))));
     runtime.shutdown_background();
     outcome
 }
@@ -128,7 +129,9 @@ async fn watch(
     if shutdown.is_cancelled() {
         return Ok(None);
     }
-    context.output.progress(&format!("\nstopped after {changes} changes; waiting until all of them have arrived"));
+    context
+        .output
+        .progress(&format!("\nstopped after {changes} changes; waiting until all of them have arrived"));
     settle(&mut view).await?;
     let targets = verify::compare_all(stage).await?;
     Ok(Some(Report { equal: targets.iter().all(Comparison::equal), targets }))

@@ -48,7 +48,8 @@ const SWITCHES: [&str; 4] = ["sequencer", "poller", "sync-engine", "requests"];
 fn parse_setting(text: &str) -> Result<Setting, String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=on or NAME=off")?;
     let switch = SWITCHES.iter().position(|switch| *switch == name);
-    let switch = switch.ok_or_else(|| format!("there is no switch {name:?}; there are {}", SWITCHES.join(", ")))?;
+    let switch =
+        switch.ok_or_else(|| format!("there is no switch {name:?}; there are {}", SWITCHES.join(", ")))?;
     match value {
         "on" => Ok(Setting { switch, on: true }),
         "off" => Ok(Setting { switch, on: false }),

@@ -8,7 +8,6 @@ mod demo;
 mod dev;
 mod fusebox;
 mod keys;
-mod logging;
 mod mappings;
 mod output;
 mod prompt;

@@ -149,7 +149,9 @@ fn show(context: &Context, config: &Config, name: Option<&str>) -> anyhow::Resul
         let known = mappings.iter().map(|mapping| mapping.name.as_str()).collect::<Vec<_>>().join(", ");
         bail!("there is no mapping {name:?}; there are {known}");
     }
-    context.output.result(&report, |report| report.mappings.iter().map(text).collect::<Vec<_>>().join("\n"))?;
+    context
+        .output
+        .result(&report, |report| report.mappings.iter().map(text).collect::<Vec<_>>().join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -158,7 +160,9 @@ fn text(shown: &Shown<'_>) -> String {
     let mut rows: Vec<Vec<String>> = mapping
         .columns
         .iter()
-        .map(|column| vec![format!("  {}", column.name), column.type_text.clone(), column.expr.text().to_owned()])
+        .map(|column| {
+            vec![format!("  {}", column.name), column.type_text.clone(), column.expr.text().to_owned()]
+        })
         .collect();
     rows.extend(mapping.touches.iter().map(|touch| {
         vec!["  touched by".to_owned(), touch.table.clone(), "a change there is a change here".to_owned()]

@@ -113,7 +113,10 @@ mod tests {
     #[test]
     fn what_stands_before_a_host_is_not_repeated() {
         let cases = [
-            ("unexpected argument 'postgres://u:pw@h/d' found", "unexpected argument 'postgres://***@h/d' found"),
+            (
+                "unexpected argument 'postgres://u:pw@h/d' found",
+                "unexpected argument 'postgres://***@h/d' found",
+            ),
             ("a postgres://u:p@w@h b amqp://x:y@z", "a postgres://***@h b amqp://***@z"),
             ("see https://example.org and me@example.org", "see https://example.org and me@example.org"),
             ("postgres://", "postgres://"),

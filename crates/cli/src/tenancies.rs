@@ -155,7 +155,11 @@ impl From<Tenancy> for Line {
 }
 
 async fn create(context: &Context, config: &Config, args: &CreateArgs) -> anyhow::Result<ExitCode> {
-    for (name, value) in [("--project", Some(&args.project)), ("--branch", Some(&args.branch)), ("--tenant-key", args.tenant_key.as_ref())] {
+    for (name, value) in [
+        ("--project", Some(&args.project)),
+        ("--branch", Some(&args.branch)),
+        ("--tenant-key", args.tenant_key.as_ref()),
+    ] {
         if value.is_some_and(|value| value.trim().is_empty() || value.chars().any(char::is_control)) {
             return Err(Usage(format!("{name} must not be empty or have control characters")).into());
         }
@@ -196,7 +200,8 @@ async fn list(context: &Context, config: &Config, args: &ListArgs) -> anyhow::Re
     let found = tenancies::list(&internal.get().await?, args.project.as_deref()).await?;
     let list = List { tenancies: found.into_iter().map(Line::from).collect() };
     context.output.result(&list, |list| {
-        let mut rows = vec![["TENANCY", "PROJECT", "BRANCH", "TENANT KEY", "TARGETS"].map(String::from).to_vec()];
+        let mut rows =
+            vec![["TENANCY", "PROJECT", "BRANCH", "TENANT KEY", "TARGETS"].map(String::from).to_vec()];
         rows.extend(list.tenancies.iter().map(|t| {
             let key = if t.tenant_key == t.tenancy_id.to_string() { "-" } else { &t.tenant_key };
             vec![

@@ -37,8 +37,12 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         Some(registered) => registered?,
         None => return Ok(worker.stop().await?),
     }
-    let (config, internal, stopping) = (Arc::clone(worker.config()), worker.internal().clone(), worker.stopping());
-    worker.spawn("purge", purge::run(Arc::clone(&config), internal.clone(), worker.fusebox(), stopping.clone()));
+    let (config, internal, stopping) =
+        (Arc::clone(worker.config()), worker.internal().clone(), worker.stopping());
+    worker.spawn(
+        "purge",
+        purge::run(Arc::clone(&config), internal.clone(), worker.fusebox(), stopping.clone()),
+    );
     worker.spawn("passes", passes(config, internal, worker.fusebox(), stopping));
     Ok(worker.run().await?)
 }
@@ -83,7 +87,10 @@ pub async fn tick(config: &Config, internal: &Internal, fusebox: &Fusebox) -> an
     metrics::histogram!("tenant_sync_sequencer_pass_seconds").record(began.elapsed().as_secs_f64());
     metrics::counter!("tenant_sync_sequenced_rows_total").increment(done.rows_given.unsigned_abs());
     if done.parked > 0 {
-        tracing::warn!(rows = done.parked, "rows refused their sequence id and were set aside; see \"ParkedRow\"");
+        tracing::warn!(
+            rows = done.parked,
+            "rows refused their sequence id and were set aside; see \"ParkedRow\""
+        );
     }
     Ok(done)
 }
@@ -95,7 +102,8 @@ pub async fn tick(config: &Config, internal: &Internal, fusebox: &Fusebox) -> an
 pub async fn once(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Result<Pass> {
     let mappings = mapping::load(&config)?;
     let quiet = Config { health: tenant_sync_core::config::Health::default(), ..Config::clone(&config) };
-    let worker = Worker::start(Kind::Sequencer, Arc::new(quiet), &shutdown).await?.context("asked to stop")?;
+    let worker =
+        Worker::start(Kind::Sequencer, Arc::new(quiet), &shutdown).await?.context("asked to stop")?;
     let done = async {
         register::when_reachable(worker.internal(), &mappings).await?;
         tick(worker.config(), worker.internal(), &worker.fusebox()).await

@@ -93,7 +93,8 @@ pub async fn purge(internal: &Internal, retention: Duration, from: SystemTime) -
     let row = client
         .query_one(&statement, &[&from, &retention.as_secs_f64(), &longest.as_secs_f64(), &BATCH])
         .await?;
-    let (rows, seen, last): (i64, i64, Option<SystemTime>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let (rows, seen, last): (i64, i64, Option<SystemTime>) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     // A whole batch of one instant: step over it, or it would be looked at for ever.
     let next = last.map(|last| if last == from { last + Duration::from_micros(1) } else { last });
     Ok(Purged { rows, next: next.filter(|_| seen == BATCH) })

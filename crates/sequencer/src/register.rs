@@ -59,7 +59,8 @@ pub(crate) async fn when_reachable(internal: &Internal, mappings: &[Mapping]) ->
 fn passes(error: &DbError) -> bool {
     match error {
         DbError::Query(error) => error.code().is_none_or(|code| {
-            [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::ADMIN_SHUTDOWN].contains(code)
+            [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::ADMIN_SHUTDOWN]
+                .contains(code)
         }),
         _ => true,
     }
@@ -106,16 +107,25 @@ pub async fn register(client: &mut Client, mappings: &[Mapping]) -> Result<Regis
 }
 
 /// Compares the registry with what the mappings need.
-async fn missing(client: &impl tokio_postgres::GenericClient, mappings: &[Mapping]) -> Result<Registered, DbError> {
+async fn missing(
+    client: &impl tokio_postgres::GenericClient,
+    mappings: &[Mapping],
+) -> Result<Registered, DbError> {
     let mut missing = Registered::default();
     let needed = mapping::reads(mappings);
-    let rows = client.query(r#"select "relation", "columns", "keyColumns" from "SequencedRelation""#, &[]).await?;
+    let rows =
+        client.query(r#"select "relation", "columns", "keyColumns" from "SequencedRelation""#, &[]).await?;
     for row in rows {
         let (relation, columns, key): (String, Vec<String>, Vec<String>) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let known: BTreeSet<String> = columns.into_iter().chain(key).collect();
-        let new: BTreeSet<String> =
-            needed.get(&relation).into_iter().flatten().filter(|column| !known.contains(*column)).cloned().collect();
+        let new: BTreeSet<String> = needed
+            .get(&relation)
+            .into_iter()
+            .flatten()
+            .filter(|column| !known.contains(*column))
+            .cloned()
+            .collect();
         if !new.is_empty() && !known.is_empty() {
             missing.columns.insert(relation, new);
         }
@@ -130,8 +140,10 @@ async fn missing(client: &impl tokio_postgres::GenericClient, mappings: &[Mappin
         columns.sort();
         followed.insert(Dependency { changed: row.try_get(0)?, dependent: row.try_get(1)?, columns });
     }
-    missing.dependencies =
-        mapping::dependencies(mappings).into_iter().filter(|dependency| !followed.contains(dependency)).collect();
+    missing.dependencies = mapping::dependencies(mappings)
+        .into_iter()
+        .filter(|dependency| !followed.contains(dependency))
+        .collect();
     Ok(missing)
 }
 
@@ -152,7 +164,10 @@ async fn ask_for_fills(
         .map(|mapping| mapping.name.as_str())
         .collect();
     transaction
-        .execute(r#"update "SyncState" set "fillRequested" = true where "mappingName" = any ($1)"#, &[&concerned])
+        .execute(
+            r#"update "SyncState" set "fillRequested" = true where "mappingName" = any ($1)"#,
+            &[&concerned],
+        )
         .await?;
     // The visits come spread, at their bounded rate.
     transaction

@@ -40,7 +40,9 @@ impl TurnError {
             Self::Statement(error) => Some(TargetFault::from_postgres(error)),
             Self::Fault(fault) => Some(fault.clone()),
             Self::TooManyRefused => Some(TargetFault::new(ErrorClass::RowRefused)),
-            Self::Ahead(_) | Self::NewerMapping(_) | Self::Source(_) | Self::Encode(_) | Self::GivenUp => None,
+            Self::Ahead(_) | Self::NewerMapping(_) | Self::Source(_) | Self::Encode(_) | Self::GivenUp => {
+                None
+            }
         }
     }
 

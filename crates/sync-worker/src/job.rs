@@ -91,7 +91,9 @@ impl Jobs {
     }
 
     fn plans_of(&self, settings: &Settings) -> Vec<&Plan> {
-        let wanted = |plan: &&Plan| settings.mappings.as_ref().is_none_or(|names| names.iter().any(|name| name == plan.name()));
+        let wanted = |plan: &&Plan| {
+            settings.mappings.as_ref().is_none_or(|names| names.iter().any(|name| name == plan.name()))
+        };
         self.plans.iter().filter(wanted).collect()
     }
 
@@ -144,7 +146,8 @@ impl Jobs {
             target: target.database_id.clone(),
         };
         let sync = &self.config.sync;
-        let bounds = Bounds { rows: sync.batch_rows, bytes: sync.batch_bytes, largest_row: sync.max_row_bytes };
+        let bounds =
+            Bounds { rows: sync.batch_rows, bytes: sync.batch_bytes, largest_row: sync.max_row_bytes };
         let turn = Turn {
             client: held.session.client(),
             means: held.means,
@@ -186,11 +189,13 @@ impl Jobs {
     }
 
     fn unseal(&self, taken: &Taken, settings: &Settings) -> Result<SecretString, TurnError> {
-        let unusable = |why: String| TurnError::Fault(TargetFault::new(ErrorClass::Configuration).with_detail(why));
+        let unusable =
+            |why: String| TurnError::Fault(TargetFault::new(ErrorClass::Configuration).with_detail(why));
         let Some((key, sealed)) = &settings.sealed else {
             return Err(unusable("It has no connection string.".into()));
         };
-        let aad = tenant_sync_core::secrets::target_binding(taken.target.tenancy_id, &taken.target.database_id);
+        let aad =
+            tenant_sync_core::secrets::target_binding(taken.target.tenancy_id, &taken.target.database_id);
         self.keyring.decrypt(key, sealed, &aad).map_err(|error| unusable(error.to_string()))
     }
 

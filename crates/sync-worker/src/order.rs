@@ -21,7 +21,9 @@ pub(crate) async fn parents_first(plans: &mut [Plan], client: &Client) -> Result
     for row in rows {
         parents.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
     }
-    plans.sort_by_cached_key(|plan| (depth(&plan.mapping.source.table, &parents, 0), plan.mapping.name.clone()));
+    plans.sort_by_cached_key(|plan| {
+        (depth(&plan.mapping.source.table, &parents, 0), plan.mapping.name.clone())
+    });
     Ok(())
 }
 
@@ -30,7 +32,13 @@ fn depth(table: &str, parents: &HashMap<String, Vec<String>>, steps: usize) -> u
     if steps > parents.len() {
         return steps;
     }
-    parents.get(table).into_iter().flatten().map(|parent| 1 + depth(parent, parents, steps + 1)).max().unwrap_or(0)
+    parents
+        .get(table)
+        .into_iter()
+        .flatten()
+        .map(|parent| 1 + depth(parent, parents, steps + 1))
+        .max()
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -47,7 +55,10 @@ mod tests {
             ("a".to_owned(), vec!["b".to_owned()]),
             ("b".to_owned(), vec!["a".to_owned()]),
         ]);
-        assert_eq!((depth("tenancy", &parents, 0), depth("user", &parents, 0), depth("channel", &parents, 0)), (0, 1, 2));
+        assert_eq!(
+            (depth("tenancy", &parents, 0), depth("user", &parents, 0), depth("channel", &parents, 0)),
+            (0, 1, 2)
+        );
         assert!(depth("a", &parents, 0) > 0);
     }
 }

@@ -42,7 +42,8 @@ impl Plan {
                     Carry::Text => Type::TEXT,
                 };
                 // A type that no array is known of travels as text, whatever its binary form.
-                let (wire, array) = array_of(&wire).map_or((Type::TEXT, Type::TEXT_ARRAY), |array| (wire, array));
+                let (wire, array) =
+                    array_of(&wire).map_or((Type::TEXT, Type::TEXT_ARRAY), |array| (wire, array));
                 Column { name: column.name.clone(), type_text: column.type_text.clone(), wire, array }
             })
             .collect();

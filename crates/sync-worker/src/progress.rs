@@ -91,8 +91,9 @@ pub(crate) async fn record(
     let versions: Vec<i32> = plans.iter().map(|plan| plan.mapping.version).collect();
     let filling: Vec<bool> = report.cursors.iter().map(crate::source::Cursor::filling).collect();
     // Rows are counted for the target as a whole; its first mapping stands for it.
-    let rows: Vec<i64> =
-        (0..plans.len()).map(|at| if at == 0 { i64::try_from(report.rows).unwrap_or(0) } else { 0 }).collect();
+    let rows: Vec<i64> = (0..plans.len())
+        .map(|at| if at == 0 { i64::try_from(report.rows).unwrap_or(0) } else { 0 })
+        .collect();
     let refused: Vec<i32> = report.refused.iter().map(|n| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
     let positions: Vec<Option<String>> = report.cursors.iter().map(settle::position).collect();
     let asked: Vec<bool> = names.iter().map(|name| settings.fill_requested.contains(*name)).collect();
@@ -100,8 +101,17 @@ pub(crate) async fn record(
         .execute(
             &statement,
             &[
-                &target.tenancy_id, &target.database_id, &report.complete_as_of, &names, &marks, &versions,
-                &filling, &rows, &refused, &asked, &positions,
+                &target.tenancy_id,
+                &target.database_id,
+                &report.complete_as_of,
+                &names,
+                &marks,
+                &versions,
+                &filling,
+                &rows,
+                &refused,
+                &asked,
+                &positions,
             ],
         )
         .await?;
@@ -151,8 +161,14 @@ pub(crate) async fn failed(
         .execute(
             &statement,
             &[
-                &target.tenancy_id, &target.database_id, &counted, &fault.to_string(), &fault.class.code(),
-                &wait.as_secs_f64(), &at_least, &breaker_failures,
+                &target.tenancy_id,
+                &target.database_id,
+                &counted,
+                &fault.to_string(),
+                &fault.class.code(),
+                &wait.as_secs_f64(),
+                &at_least,
+                &breaker_failures,
             ],
         )
         .await?;

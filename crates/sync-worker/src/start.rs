@@ -53,7 +53,13 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
     let stopping = worker.stopping();
     worker.spawn(
         "slot listener",
-        listen::run(worker.internal().clone(), CHANNEL, worker.id().to_string(), Arc::clone(&wanted), stopping.clone()),
+        listen::run(
+            worker.internal().clone(),
+            CHANNEL,
+            worker.id().to_string(),
+            Arc::clone(&wanted),
+            stopping.clone(),
+        ),
     );
     worker.spawn("session upkeep", upkeep(Arc::clone(&jobs), wanted, stopping.clone()));
     worker.spawn("jobs", consume(consumer, jobs, worker.fusebox(), stopping));
@@ -65,7 +71,8 @@ async fn plans(internal: &Internal, mappings: &[mapping::Mapping]) -> anyhow::Re
     loop {
         match internal.get().await {
             Ok(client) => {
-                let checked = mapping::check(mappings, &client).await.context("the mappings cannot be used")?;
+                let checked =
+                    mapping::check(mappings, &client).await.context("the mappings cannot be used")?;
                 let mut plans: Vec<Plan> = checked.iter().map(Plan::new).collect();
                 order::parents_first(&mut plans, &client).await?;
                 return Ok(plans);

@@ -93,11 +93,17 @@ impl Turn<'_> {
             report.finished = slice.complete && !slice.cursors.iter().any(Cursor::filling);
             let stuck = slice.rows == 0 && slice.cursors == report.cursors;
             let enough = rows >= self.config.atomic_rows
-                && (rows >= self.config.turn_rows || began.elapsed() >= TURN_TIME || self.stopping.is_cancelled());
+                && (rows >= self.config.turn_rows
+                    || began.elapsed() >= TURN_TIME
+                    || self.stopping.is_cancelled());
             let last = report.finished || stuck || enough;
             // The next slice is read while this one is written.
             let next = async {
-                if last { Ok::<_, TurnError>(None) } else { Ok(Some(self.reader.read(&slice.cursors, state.epoch).await?)) }
+                if last {
+                    Ok::<_, TurnError>(None)
+                } else {
+                    Ok(Some(self.reader.read(&slice.cursors, state.epoch).await?))
+                }
             };
             let (written, next) = tokio::join!(self.write(&slice, mode, &state, &mut report.refused), next);
             report.rows += written?;
@@ -146,7 +152,8 @@ impl Turn<'_> {
             if known.and_then(|known| known.version).is_some_and(|version| version > plan.mapping.version) {
                 return Err(TurnError::NewerMapping(plan.name().to_owned()));
             }
-            let table = self.bounded(setup::table(self.client, self.schema, plan, known, self.readers)).await?;
+            let table =
+                self.bounded(setup::table(self.client, self.schema, plan, known, self.readers)).await?;
             if let Table::WantsFill(why) = table {
                 report.fills.push((at, why));
             } else if self.fill_requested.contains(plan.name()) {
@@ -219,13 +226,20 @@ impl Turn<'_> {
 
     /// Writes a slice: deletes first, in the reverse order of the mappings, so that references of the
     /// customer's between the tables hold.
-    async fn write(&self, slice: &Slice, mode: Mode, state: &State, refused: &mut [i64]) -> Result<u64, TurnError> {
+    async fn write(
+        &self,
+        slice: &Slice,
+        mode: Mode,
+        state: &State,
+        refused: &mut [i64],
+    ) -> Result<u64, TurnError> {
         let mut written = 0;
         let mut careful = Vec::new();
         for (at, part) in slice.parts.iter().rev().filter(|(_, part)| !part.gone.is_empty()) {
             let writer = self.writer(self.plans[*at]);
             if mode == Mode::Careful {
-                let outcome = self.bounded(writer.delete_carefully(part, self.config.quarantine_rows)).await?;
+                let outcome =
+                    self.bounded(writer.delete_carefully(part, self.config.quarantine_rows)).await?;
                 written += outcome.written;
                 careful.push((*at, outcome.refused));
             } else {
@@ -282,7 +296,8 @@ impl Turn<'_> {
             if state.refused.get(plan.name()).is_none_or(|refused| refused.due == 0) {
                 continue;
             }
-            let keys = self.bounded(settle::due_refusals(self.client, self.schema, plan, RETRIES_MAX)).await?;
+            let keys =
+                self.bounded(settle::due_refusals(self.client, self.schema, plan, RETRIES_MAX)).await?;
             let part = self.reader.by_key(plan, &keys).await?;
             let alive: HashSet<Vec<String>> = part.keys(plan)?.into_iter().collect();
             let dead: Vec<Vec<String>> = keys.iter().filter(|key| !alive.contains(*key)).cloned().collect();
@@ -306,6 +321,12 @@ impl Turn<'_> {
     /// Moves the watermarks and commits.
     async fn close(&self, slice: &Slice, state: &State, report: &mut Report) -> Result<(), TurnError> {
         report.complete_as_of = slice.complete.then_some(slice.snapshot.as_of);
+        let moved = report.rows > 0 || !report.fills.is_empty() || self.moved(state, report);
+        if !moved && self.config.heartbeat.is_zero() {
+            // Nothing to write, and nobody wants to be told that.
+            report.complete_as_of = None;
+            return self.bounded(async { Ok(self.client.batch_execute("rollback").await?) }).await;
+        }
         let standings: Vec<Standing<'_>> =
             self.plans.iter().zip(&report.cursors).map(|(plan, cursor)| Standing { plan, cursor }).collect();
         let picture = Picture {
@@ -324,8 +345,19 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether a watermark or a fill is further than the target knows.
+    fn moved(&self, state: &State, report: &Report) -> bool {
+        let known = |plan: &Plan| standing::cursor(state.mappings.get(plan.name()));
+        self.plans.iter().zip(&report.cursors).any(|(plan, cursor)| known(plan) != *cursor)
+    }
+
     fn writer<'p>(&'p self, plan: &'p Plan) -> Writer<'p> {
-        Writer { client: self.client, plan, statements: Statements::new(plan, self.schema), means: self.means }
+        Writer {
+            client: self.client,
+            plan,
+            statements: Statements::new(plan, self.schema),
+            means: self.means,
+        }
     }
 
     fn limits(&self) -> Limits {
@@ -338,7 +370,9 @@ impl Turn<'_> {
         let limit = self.config.statement_timeout * 4 + Duration::from_secs(5);
         match tokio::time::timeout(limit, work).await {
             Ok(done) => done,
-            Err(_) => Err(TurnError::Fault(TargetFault::new(ErrorClass::Unreachable).with_detail("It stopped answering."))),
+            Err(_) => Err(TurnError::Fault(
+                TargetFault::new(ErrorClass::Unreachable).with_detail("It stopped answering."),
+            )),
         }
     }
 }

@@ -1,8 +1,14 @@
 //! The end-to-end suites, one module each, in one binary.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, also in what it calls")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, also in what it calls"
+)]
 
 mod dial;
+mod kit;
 mod mapping;
 mod migrate;
 mod queue;

@@ -17,7 +17,9 @@ pub(super) enum DocumentError {
     Unknown { place: String, name: String, known: &'static str },
     #[error("{place} needs {name}")]
     Missing { place: String, name: &'static str },
-    #[error("the document gives externalDatabases twice, nested and as the flat key \"dbSync.externalDatabases\"")]
+    #[error(
+        "the document gives externalDatabases twice, nested and as the flat key \"dbSync.externalDatabases\""
+    )]
     Twice,
 }
 
@@ -125,7 +127,8 @@ mod tests {
 
     use super::*;
 
-    const NESTED: &str = r#"{"dbSync":{"externalDatabases":{"main":{"type":"postgres","connectionString":"postgres://h"}}}}"#;
+    const NESTED: &str =
+        r#"{"dbSync":{"externalDatabases":{"main":{"type":"postgres","connectionString":"postgres://h"}}}}"#;
 
     #[test]
     fn nested_and_flat_mean_the_same() {
@@ -151,7 +154,10 @@ mod tests {
             (r#"{"dbSync.externalDatabases":{"main":{"type":"postgres"}}}"#, "main needs connectionString"),
             (r#"{"dbSync.externalDatabases":{"main":{"connectionString":"hunter2"}}}"#, "main needs type"),
             (r#"{"dbSync.externalDatabases":{"main":{"type":"hunter2"}}}"#, "main.type must be"),
-            (r#"{"dbSync.externalDatabases":{"main":{"type":"postgres","connectionString":{"a":"hunter2"}}}}"#, "a text"),
+            (
+                r#"{"dbSync.externalDatabases":{"main":{"type":"postgres","connectionString":{"a":"hunter2"}}}}"#,
+                "a text",
+            ),
             (
                 r#"{"dbSync.externalDatabases":{"main":{"type":"postgres","connectionString":"hunter2","password":"hunter2"}}}"#,
                 "\"password\"",

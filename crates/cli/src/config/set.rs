@@ -112,9 +112,7 @@ async fn store(
 ) -> anyhow::Result<()> {
     let mut client = desk.internal.get().await?;
     let transaction = client.transaction().await?;
-    transaction
-        .execute(r#"select from "Tenancy" where "id" = $1 for no key update"#, &[&tenancy_id])
-        .await?;
+    transaction.execute(r#"select from "Tenancy" where "id" = $1 for no key update"#, &[&tenancy_id]).await?;
     let filter = Filter { tenancy_id: Some(tenancy_id), ..Filter::default() };
     let present = targets::list(&transaction, &filter).await?;
     for Wanted { key, settings, checked } in wanted {

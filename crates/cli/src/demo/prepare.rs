@@ -63,7 +63,9 @@ pub(super) async fn prepare(services: &Services, config: &Config, output: Output
     for server in [&internal_server, &external_server] {
         make_visitor(server, services.visitor_password()).await?;
     }
-    let grants = format!("grant usage on schema public to {VISITOR}; grant select on all tables in schema public to {VISITOR}");
+    let grants = format!(
+        "grant usage on schema public to {VISITOR}; grant select on all tables in schema public to {VISITOR}"
+    );
     services.internal_admin(Some(INTERNAL)).await?.batch_execute(&grants).await?;
 
     let desk = Desk::with(config, internal.clone())?;

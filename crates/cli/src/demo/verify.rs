@@ -33,7 +33,9 @@ impl Comparison {
         let Self { target, mapping, source_rows, target_rows, differences } = self;
         match differences {
             0 => format!("{target} {mapping}: {source_rows} rows, equal"),
-            n => format!("{target} {mapping}: {source_rows} rows in the source, {target_rows} here, {n} differences"),
+            n => format!(
+                "{target} {mapping}: {source_rows} rows in the source, {target_rows} here, {n} differences"
+            ),
         }
     }
 }
@@ -43,9 +45,11 @@ type Rows = BTreeMap<Vec<Option<String>>, i64>;
 pub(super) async fn compare_all(stage: &Stage) -> anyhow::Result<Vec<Comparison>> {
     let mut comparisons = Vec::new();
     for target in &stage.targets {
-        let (client, connection) = tokio_postgres::connect(target.settings.url.expose_secret(), NoTls).await?;
+        let (client, connection) =
+            tokio_postgres::connect(target.settings.url.expose_secret(), NoTls).await?;
         tokio::spawn(connection);
-        let chosen = |m: &&Mapping| target.settings.mappings.as_ref().is_none_or(|names| names.contains(&m.name));
+        let chosen =
+            |m: &&Mapping| target.settings.mappings.as_ref().is_none_or(|names| names.contains(&m.name));
         for mapping in stage.mappings.iter().filter(chosen) {
             let found = compare(stage, target, &client, mapping).await;
             comparisons.push(found.with_context(|| format!("comparing {} {}", target.name, mapping.name))?);
@@ -61,7 +65,8 @@ async fn compare(
     mapping: &Mapping,
 ) -> anyhow::Result<Comparison> {
     let internal = stage.internal.get().await?;
-    let source = rows(&internal, &source_sql(mapping, stage.internal.schema(), target.key.tenancy_id)).await?;
+    let source =
+        rows(&internal, &source_sql(mapping, stage.internal.schema(), target.key.tenancy_id)).await?;
     let copy = rows(client, &target_sql(mapping, &stage.schema)).await?;
     let count = |rows: &Rows| usize::try_from(rows.values().sum::<i64>()).unwrap_or(0);
     let (source_rows, target_rows) = (count(&source), count(&copy));
@@ -105,8 +110,10 @@ fn target_sql(mapping: &Mapping, schema: &str) -> String {
 
 /// All rows of a query, each with how often it is there.
 async fn rows(client: &Client, sql: &str) -> anyhow::Result<Rows> {
-    let settings: String =
-        TEXT_SETTINGS.iter().map(|(name, value)| format!("set local \"{name}\" = {};", quote_literal(value))).collect();
+    let settings: String = TEXT_SETTINGS
+        .iter()
+        .map(|(name, value)| format!("set local \"{name}\" = {};", quote_literal(value)))
+        .collect();
     client.batch_execute(&format!("begin; {settings}")).await?;
     let found = client.query(sql, &[]).await?;
     client.batch_execute("commit").await?;

@@ -40,7 +40,8 @@ impl<'a> View<'a> {
     }
 
     pub(super) async fn pause(&self) {
-        tokio::time::sleep(if self.in_place { Duration::from_millis(250) } else { Duration::from_secs(1) }).await;
+        tokio::time::sleep(if self.in_place { Duration::from_millis(250) } else { Duration::from_secs(1) })
+            .await;
     }
 
     /// Shows what is there now.
@@ -68,7 +69,13 @@ impl<'a> View<'a> {
             .iter()
             .map(|t| {
                 let what = numbers(t);
-                format!("{} {} rows, backlog {}, lag {} ms", self.name(t), t.rows_written, what.backlog, what.lag_millis)
+                format!(
+                    "{} {} rows, backlog {}, lag {} ms",
+                    self.name(t),
+                    t.rows_written,
+                    what.backlog,
+                    what.lag_millis
+                )
             })
             .collect();
         let all: i64 = targets.iter().map(|t| t.rows_written).sum();

@@ -65,7 +65,11 @@ pub(super) async fn now(context: &Context, config: &Config, args: &NowArgs) -> a
     report(context, &found, |_| None)
 }
 
-pub(super) async fn resync(context: &Context, config: &Config, args: &ResyncArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn resync(
+    context: &Context,
+    config: &Config,
+    args: &ResyncArgs,
+) -> anyhow::Result<ExitCode> {
     let mappings = mapping::load(config)?;
     let internal = context.internal(config).await?;
     let client = internal.get().await?;
@@ -129,7 +133,10 @@ fn report(
         paused: paused.into_iter().map(|t| format!("{}/{}", t.key.tenancy_id, t.key.database_id)).collect(),
     };
     if !report.paused.is_empty() {
-        output::remark(&format!("paused, so nothing happens until `target resume`: {}", report.paused.join(", ")));
+        output::remark(&format!(
+            "paused, so nothing happens until `target resume`: {}",
+            report.paused.join(", ")
+        ));
     }
     context.output.result(&report, |report| match report.targets.len() {
         0 => "no targets".to_owned(),

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use tenant_sync_core::config::Config;
+use tenant_sync_core::mapping;
 use tenant_sync_core::registry::targets::Filter;
 use tenant_sync_core::status::{self, MappingStatus, TargetStatus};
-use tenant_sync_core::mapping;
 use uuid::Uuid;
 
 use super::StateName;

@@ -85,7 +85,9 @@ fn finding(finding: &Finding) -> String {
 
 /// One line on what a good target is.
 pub(super) fn summary(report: &CheckReport) -> String {
-    let version = report.server_version.map_or("an unknown version".into(), |v| format!("{}.{}", v / 10_000, v % 10_000));
+    let version = report
+        .server_version
+        .map_or("an unknown version".into(), |v| format!("{}.{}", v / 10_000, v % 10_000));
     let protection = match (report.encrypted, report.verified) {
         (true, true) => "encrypted and verified",
         (true, false) => "encrypted, not verified",

@@ -69,8 +69,16 @@ fn changed(args: &Args, target: &Target, url: secrecy::SecretString) -> anyhow::
     let given = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
     Ok(Settings {
         url,
-        schema: if args.default_schema { None } else { options.schema.clone().or_else(|| old.schema.clone()) },
-        mappings: if args.all_mappings { None } else { given(&options.mappings).or_else(|| old.mappings.clone()) },
+        schema: if args.default_schema {
+            None
+        } else {
+            options.schema.clone().or_else(|| old.schema.clone())
+        },
+        mappings: if args.all_mappings {
+            None
+        } else {
+            given(&options.mappings).or_else(|| old.mappings.clone())
+        },
         read_roles: if args.no_read_role {
             Vec::new()
         } else {

@@ -11,7 +11,8 @@ use super::source::{self, ConfigError};
 pub const REDACTED: &str = "***";
 
 /// Keys that hold secrets. A key that is missing here is shown.
-pub(super) const SECRET_KEYS: &[&str] = &["database.url", "rabbitmq.url", "secrets.keys", "console.admin_keys"];
+pub(super) const SECRET_KEYS: &[&str] =
+    &["database.url", "rabbitmq.url", "secrets.keys", "console.admin_keys"];
 
 /// One key in effect.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -79,7 +80,10 @@ fn redacted(key: &str, value: &Value) -> String {
         "database.url" => text(value).parse::<tokio_postgres::Config>().ok().map(|config| postgres(&config)),
         "rabbitmq.url" => text(value).parse::<lapin::uri::AMQPUri>().ok().map(|uri| {
             let authority = &uri.authority;
-            format!("{}:{REDACTED}@{}:{}/{}", authority.userinfo.username, authority.host, authority.port, uri.vhost)
+            format!(
+                "{}:{REDACTED}@{}:{}/{}",
+                authority.userinfo.username, authority.host, authority.port, uri.vhost
+            )
         }),
         _ => None,
     };

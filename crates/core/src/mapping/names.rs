@@ -32,7 +32,11 @@ pub fn quote_literal(text: &str) -> String {
 pub fn bytewise(type_name: &str) -> &'static str {
     let kind = type_name.trim().to_ascii_lowercase();
     let collatable = ["text", "varchar", "character", "char", "bpchar", "citext", "name"];
-    if collatable.iter().any(|c| kind.starts_with(c)) && !kind.ends_with("[]") { " collate \"C\"" } else { "" }
+    if collatable.iter().any(|c| kind.starts_with(c)) && !kind.ends_with("[]") {
+        " collate \"C\""
+    } else {
+        ""
+    }
 }
 
 /// A name that we create in a target: a mapping, a table or a column.

@@ -116,7 +116,8 @@ impl Settings {
                 return Err(SettingsError::Mapping { name: name.clone(), known });
             }
         }
-        let is_pem = |text: &String| text.len() <= CA_BYTES_MAX && text.contains("-----BEGIN CERTIFICATE-----");
+        let is_pem =
+            |text: &String| text.len() <= CA_BYTES_MAX && text.contains("-----BEGIN CERTIFICATE-----");
         if !self.ca_certificates.as_ref().is_none_or(is_pem) {
             return Err(SettingsError::Certificates);
         }
@@ -147,7 +148,12 @@ impl Settings {
     ///
     /// # Errors
     /// No key is configured.
-    pub fn sealed(&self, url: &TargetUrl, key: &TargetKey, ring: &Keyring) -> Result<StoredSettings, SettingsError> {
+    pub fn sealed(
+        &self,
+        url: &TargetUrl,
+        key: &TargetKey,
+        ring: &Keyring,
+    ) -> Result<StoredSettings, SettingsError> {
         let binding = target_binding(key.tenancy_id, &key.database_id);
         Ok(StoredSettings {
             sealed: Some(ring.encrypt(self.url.expose_secret().trim().as_bytes(), &binding)?),

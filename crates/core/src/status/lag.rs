@@ -91,7 +91,9 @@ mod tests {
 
     fn ledger() -> Ledger {
         let pass = |seconds, last_id, from_xid| Pass { at: at(seconds), last_id, from_xid };
-        Ledger { passes: vec![pass(100, 10, 1000), pass(200, 20, 2000), pass(300, 20, 3000), pass(400, 35, 4000)] }
+        Ledger {
+            passes: vec![pass(100, 10, 1000), pass(200, 20, 2000), pass(300, 20, 3000), pass(400, 35, 4000)],
+        }
     }
 
     fn following(complete: i64) -> Progress {
@@ -110,7 +112,10 @@ mod tests {
 
     fn lag_of_nothing() -> Duration {
         let standing = following(10);
-        lag(Facts { now: at(1000), created_at: at(50), standing: &standing, counts: &Counts::default() }, None)
+        lag(
+            Facts { now: at(1000), created_at: at(50), standing: &standing, counts: &Counts::default() },
+            None,
+        )
     }
 
     #[test]

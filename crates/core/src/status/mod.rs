@@ -142,7 +142,9 @@ async fn read_page(
         let wanted: Vec<usize> = (0..page.len()).filter(|at| goes_to(mapping, &page[*at])).collect();
         let standings: Vec<Progress> = wanted
             .iter()
-            .map(|at| progress.get(&(page[*at].key.clone(), mapping.name.clone())).cloned().unwrap_or_default())
+            .map(|at| {
+                progress.get(&(page[*at].key.clone(), mapping.name.clone())).cloned().unwrap_or_default()
+            })
             .collect();
         let asked: Vec<_> = wanted.iter().map(|at| page[*at].key.tenancy_id).zip(&standings).collect();
         let counts = sql::count(snapshot, statement, &asked).await?;

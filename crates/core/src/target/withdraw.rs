@@ -31,7 +31,9 @@ pub struct Withdrawn {
 #[derive(Debug, thiserror::Error)]
 pub enum WithdrawError {
     /// The schema is another target's, tenancy's or deployment's.
-    #[error("the schema {schema} belongs to another target, tenancy or deployment; nothing was dropped there")]
+    #[error(
+        "the schema {schema} belongs to another target, tenancy or deployment; nothing was dropped there"
+    )]
     NotOurs {
         /// The schema.
         schema: String,
@@ -142,7 +144,11 @@ impl Withdrawal<'_> {
             .client
             .query_typed(
                 &sql,
-                &[(&self.deployment, Type::TEXT), (&tenancy, Type::TEXT), (&self.key.database_id, Type::TEXT)],
+                &[
+                    (&self.deployment, Type::TEXT),
+                    (&tenancy, Type::TEXT),
+                    (&self.key.database_id, Type::TEXT),
+                ],
             )
             .await?;
         match rows.as_slice() {

@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use tenant_sync_core::config::Sync as SyncConfig;
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::outbox::TargetKey;
+use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 use tenant_sync_core::target::dial::{Dialer, Session};
 use tenant_sync_core::target::url::TargetUrl;
-use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 
 use crate::error::TurnError;
 use crate::source::SourceError;
@@ -87,7 +87,13 @@ impl Sessions {
         }
     }
 
-    async fn dial(&self, target: &TargetKey, way: &Way<'_>, slot: i32, opened_with: [u8; 32]) -> Result<Held, TargetFault> {
+    async fn dial(
+        &self,
+        target: &TargetKey,
+        way: &Way<'_>,
+        slot: i32,
+        opened_with: [u8; 32],
+    ) -> Result<Held, TargetFault> {
         let url = TargetUrl::parse(way.url)
             .map_err(|error| TargetFault::new(ErrorClass::Configuration).with_detail(error.to_string()))?;
         let session = self
@@ -113,7 +119,8 @@ impl Sessions {
         let deadline = Instant::now() + slots::WAIT_FOR_SLOT;
         let mut pause = Duration::from_millis(5);
         loop {
-            let slot = slots::take(&client, target, &self.worker, self.slots).await.map_err(SourceError::from)?;
+            let slot =
+                slots::take(&client, target, &self.worker, self.slots).await.map_err(SourceError::from)?;
             if let Some(slot) = slot {
                 return Ok(slot);
             }
@@ -150,10 +157,10 @@ impl Sessions {
 
     async fn release(&self, target: &TargetKey, slot: i32) {
         // If this fails, the slot is freed with this worker's heartbeat, or by the next upkeep.
-        if let Ok(client) = self.internal.get().await {
-            if let Err(error) = slots::release(&client, target, slot, &self.worker).await {
-                tracing::debug!(%error, "a session's slot could not be given back");
-            }
+        if let Ok(client) = self.internal.get().await
+            && let Err(error) = slots::release(&client, target, slot, &self.worker).await
+        {
+            tracing::debug!(%error, "a session's slot could not be given back");
         }
     }
 
@@ -161,7 +168,8 @@ impl Sessions {
     pub(crate) async fn upkeep(&self) {
         let old: Vec<(TargetKey, Held)> = {
             let mut idle = self.idle();
-            idle.extract_if(|_, held| held.used.elapsed() > self.idle_timeout || held.session.is_closed()).collect()
+            idle.extract_if(|_, held| held.used.elapsed() > self.idle_timeout || held.session.is_closed())
+                .collect()
         };
         for (target, held) in old {
             self.close(&target, held).await;
@@ -185,10 +193,10 @@ impl Sessions {
     /// Closes all idle sessions and frees every slot of this worker: it stops.
     pub(crate) async fn close_all(&self) {
         self.idle().clear();
-        if let Ok(client) = self.internal.get().await {
-            if let Err(error) = slots::release_all(&client, &self.worker).await {
-                tracing::debug!(%error, "the sessions' slots could not be given back");
-            }
+        if let Ok(client) = self.internal.get().await
+            && let Err(error) = slots::release_all(&client, &self.worker).await
+        {
+            tracing::debug!(%error, "the sessions' slots could not be given back");
         }
     }
 

@@ -17,7 +17,12 @@ pub(crate) const CHANNEL: &str = "tenant_sync_slot_wanted";
 pub(super) const WAIT_FOR_SLOT: Duration = Duration::from_secs(5);
 
 /// Takes a free slot; `None` = all are taken.
-pub(super) async fn take(client: &Object, target: &TargetKey, worker: &str, slots: i32) -> Result<Option<i32>, Error> {
+pub(super) async fn take(
+    client: &Object,
+    target: &TargetKey,
+    worker: &str,
+    slots: i32,
+) -> Result<Option<i32>, Error> {
     let statement = client
         .prepare_cached(
             r#"with dead as (
@@ -35,7 +40,8 @@ pub(super) async fn take(client: &Object, target: &TargetKey, worker: &str, slot
                on conflict do nothing returning t."slot""#,
         )
         .await?;
-    let row = client.query_opt(&statement, &[&target.tenancy_id, &target.database_id, &worker, &slots]).await?;
+    let row =
+        client.query_opt(&statement, &[&target.tenancy_id, &target.database_id, &worker, &slots]).await?;
     row.map(|row| row.try_get(0)).transpose()
 }
 
@@ -57,7 +63,12 @@ pub(super) async fn ask(client: &Object, target: &TargetKey, worker: &str) -> Re
 }
 
 /// Gives a slot back.
-pub(super) async fn release(client: &Object, target: &TargetKey, slot: i32, worker: &str) -> Result<(), Error> {
+pub(super) async fn release(
+    client: &Object,
+    target: &TargetKey,
+    slot: i32,
+    worker: &str,
+) -> Result<(), Error> {
     let statement = client
         .prepare_cached(
             r#"delete from "TargetSession"
@@ -82,5 +93,7 @@ pub(super) async fn wanted(client: &Object, worker: &str) -> Result<Vec<TargetKe
         )
         .await?;
     let rows = client.query(&statement, &[&worker]).await?;
-    rows.iter().map(|row| Ok(TargetKey { tenancy_id: row.try_get(0)?, database_id: row.try_get(1)? })).collect()
+    rows.iter()
+        .map(|row| Ok(TargetKey { tenancy_id: row.try_get(0)?, database_id: row.try_get(1)? }))
+        .collect()
 }

@@ -5,8 +5,8 @@
 
 use futures_util::{TryStreamExt, pin_mut};
 use tenant_sync_core::db::{DbError, Internal};
-use tokio_postgres::{IsolationLevel, Row};
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
 use super::cursor::{Arm, Cursor, Phase, Reach, reach};
@@ -78,17 +78,29 @@ impl Reader<'_> {
         Ok(seen)
     }
 
-    async fn read_in(&self, session: &Session<'_>, from: &[Cursor], epoch: Option<Uuid>) -> Result<Slice, SourceError> {
+    async fn read_in(
+        &self,
+        session: &Session<'_>,
+        from: &[Cursor],
+        epoch: Option<Uuid>,
+    ) -> Result<Slice, SourceError> {
         let snapshot = self.snapshot(session, epoch).await?;
         let mut budget = Budget { rows: self.bounds.rows, bytes: self.bounds.bytes };
-        let mut slice =
-            Slice { snapshot, parts: Vec::new(), cursors: from.to_vec(), complete: true, flagged: 0, rows: 0 };
+        let mut slice = Slice {
+            snapshot,
+            parts: Vec::new(),
+            cursors: from.to_vec(),
+            complete: true,
+            flagged: 0,
+            rows: 0,
+        };
         for (at, plan) in self.plans.iter().enumerate() {
             if budget.spent() {
                 slice.complete = false;
                 break;
             }
-            let (part, reached) = self.changed(session, plan, from[at].watermark, slice.snapshot.horizon, &mut budget).await?;
+            let (part, reached) =
+                self.changed(session, plan, from[at].watermark, slice.snapshot.horizon, &mut budget).await?;
             slice.cursors[at].watermark = match reached {
                 Reach::Cut(last) => {
                     slice.complete = false;
@@ -107,7 +119,8 @@ impl Reader<'_> {
         slice.parts.retain(|(_, part)| {
             !(part.rows.is_empty() && part.gone.is_empty() && part.large.is_empty() && part.range.is_none())
         });
-        slice.rows = slice.parts.iter().map(|(_, part)| part.rows.len() + part.gone.len() + part.large.len()).sum();
+        slice.rows =
+            slice.parts.iter().map(|(_, part)| part.rows.len() + part.gone.len() + part.large.len()).sum();
         Ok(slice)
     }
 
@@ -182,8 +195,9 @@ impl Reader<'_> {
         let mut budget = Budget { rows: self.bounds.rows, bytes: self.bounds.bytes };
         for at in 0..self.plans.len() {
             let plan = self.plans[at];
-            let rows =
-                self.stream(session, &plan.statements.flagged, &[&self.tenancy, &limit, &largest], &mut budget).await?;
+            let rows = self
+                .stream(session, &plan.statements.flagged, &[&self.tenancy, &limit, &largest], &mut budget)
+                .await?;
             let gone = self.all(session, &plan.statements.flagged_gone, &[&self.tenancy, &limit]).await?;
             if rows.stopped || to_i64(rows.rows.len()) >= limit || to_i64(gone.len()) >= limit {
                 // Too much for one slice: it comes in pieces, with its ids.
@@ -205,7 +219,12 @@ impl Reader<'_> {
     }
 
     /// The next range of keys of the first mapping that fills.
-    async fn read_fill(&self, session: &Session<'_>, slice: &mut Slice, budget: &mut Budget) -> Result<(), SourceError> {
+    async fn read_fill(
+        &self,
+        session: &Session<'_>,
+        slice: &mut Slice,
+        budget: &mut Budget,
+    ) -> Result<(), SourceError> {
         let Some(at) = slice.cursors.iter().position(Cursor::filling) else { return Ok(()) };
         let Phase::Filling(from) = slice.cursors[at].phase.clone() else { return Ok(()) };
         let plan = self.plans[at];
@@ -224,7 +243,8 @@ impl Reader<'_> {
             Some(row) if more => Some(key_text(plan, row)?),
             _ => None,
         };
-        slice.cursors[at].phase = to.clone().map_or(Phase::Following, |position| Phase::Filling(Some(position)));
+        slice.cursors[at].phase =
+            to.clone().map_or(Phase::Following, |position| Phase::Filling(Some(position)));
         let mut part = SliceOf { range: Some(KeyRange { from, to }), ..SliceOf::default() };
         for row in read.rows {
             part.push(row)?;
@@ -237,8 +257,9 @@ impl Reader<'_> {
     pub(crate) async fn by_key(&self, plan: &Plan, keys: &[Vec<String>]) -> Result<SliceOf, SourceError> {
         let mut session = self.internal.get().await?;
         let snapshot = begin(&mut session).await?;
-        let columns: Vec<Vec<&str>> =
-            (0..plan.key.len()).map(|i| keys.iter().filter_map(|key| key.get(i).map(String::as_str)).collect()).collect();
+        let columns: Vec<Vec<&str>> = (0..plan.key.len())
+            .map(|i| keys.iter().filter_map(|key| key.get(i).map(String::as_str)).collect())
+            .collect();
         let largest = limit_bytes(self.bounds.largest_row);
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&self.tenancy, &largest];
         parameters.extend(columns.iter().map(|column| column as &(dyn ToSql + Sync)));

@@ -72,7 +72,12 @@ impl SliceOf {
         Ok(())
     }
 
-    pub(super) fn add_flagged(&mut self, plan: &Plan, rows: Vec<Row>, gone: Vec<Row>) -> Result<(), SourceError> {
+    pub(super) fn add_flagged(
+        &mut self,
+        plan: &Plan,
+        rows: Vec<Row>,
+        gone: Vec<Row>,
+    ) -> Result<(), SourceError> {
         if !rows.is_empty() {
             // A row that changed again since it got its id is in both: the same version, from one snapshot.
             let mut known = HashSet::new();

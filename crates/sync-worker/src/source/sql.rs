@@ -122,7 +122,13 @@ impl Parts<'_> {
         let stored = sum(wide.iter().map(|i| format!("pg_column_size(q.c{i})")));
         let full = sum(wide.iter().map(|i| format!("octet_length(q.c{i}::text)")));
         let columns: Vec<String> = (0..self.columns.len())
-            .map(|i| if wide.contains(&i) { format!("case when z.large then null else q.c{i} end") } else { format!("q.c{i}") })
+            .map(|i| {
+                if wide.contains(&i) {
+                    format!("case when z.large then null else q.c{i} end")
+                } else {
+                    format!("q.c{i}")
+                }
+            })
             .collect();
         format!(
             "select q.seq, z.large, {} from ({inner}) q cross join lateral (
@@ -147,11 +153,17 @@ impl Parts<'_> {
                 .source_key()
                 .into_iter()
                 .zip(&self.key)
-                .map(|(name, (_, kind))| format!(r#"({from}."primaryKey" ->> {})::{kind}"#, quote_literal(name)))
+                .map(|(name, (_, kind))| {
+                    format!(r#"({from}."primaryKey" ->> {})::{kind}"#, quote_literal(name))
+                })
                 .collect()
         };
-        let equal: Vec<String> =
-            self.key.iter().zip(key("q")).map(|((column, _), value)| format!("s.{column} = {value}")).collect();
+        let equal: Vec<String> = self
+            .key
+            .iter()
+            .zip(key("q"))
+            .map(|((column, _), value)| format!("s.{column} = {value}"))
+            .collect();
         let carried = key("q").into_iter().enumerate().map(|(i, value)| match self.key_wire(i) {
             Some(Type::TEXT) => format!("({value})::text"),
             _ => value,
@@ -178,7 +190,11 @@ impl Parts<'_> {
 
     /// Text keys are walked bytewise on both sides: the two servers need not agree on any other order.
     fn key_order(&self) -> String {
-        self.key.iter().map(|(column, kind)| format!("s.{column}{}", bytewise(kind))).collect::<Vec<_>>().join(", ")
+        self.key
+            .iter()
+            .map(|(column, kind)| format!("s.{column}{}", bytewise(kind)))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     fn key_after(&self, first: usize) -> String {
@@ -216,18 +232,19 @@ fn sum(terms: impl Iterator<Item = String>) -> String {
 }
 
 fn joins(mapping: &Mapping) -> String {
-    let each = mapping.joins.iter().map(|join| {
-        let alias = quote_ident(&join.alias);
-        let mut conditions = vec![format!("{alias}.{} = $1", quote_ident(&join.tenant))];
-        conditions.extend(
-            join.on.iter().map(|(joined, source)| format!("{alias}.{} = s.{}", quote_ident(joined), quote_ident(source))),
-        );
-        conditions.extend(join.condition.iter().map(|condition| format!("({})", condition.text())));
-        format!(
-            "left join lateral (select {alias}.* from {} {alias} where {} limit 1) {alias} on true",
-            quote_ident(&join.table),
-            conditions.join(" and ")
-        )
-    });
+    let each =
+        mapping.joins.iter().map(|join| {
+            let alias = quote_ident(&join.alias);
+            let mut conditions = vec![format!("{alias}.{} = $1", quote_ident(&join.tenant))];
+            conditions.extend(join.on.iter().map(|(joined, source)| {
+                format!("{alias}.{} = s.{}", quote_ident(joined), quote_ident(source))
+            }));
+            conditions.extend(join.condition.iter().map(|condition| format!("({})", condition.text())));
+            format!(
+                "left join lateral (select {alias}.* from {} {alias} where {} limit 1) {alias} on true",
+                quote_ident(&join.table),
+                conditions.join(" and ")
+            )
+        });
     each.collect::<Vec<_>>().join(" ")
 }

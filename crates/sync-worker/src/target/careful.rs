@@ -40,7 +40,11 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// What is no row's fault; more than `refused_max` refused rows.
-    pub(crate) async fn delete_carefully(&self, slice: &SliceOf, refused_max: usize) -> Result<Careful, TurnError> {
+    pub(crate) async fn delete_carefully(
+        &self,
+        slice: &SliceOf,
+        refused_max: usize,
+    ) -> Result<Careful, TurnError> {
         self.carefully(Batch { rows: Vec::new(), gone: slice.gone.iter().collect() }, refused_max).await
     }
 
@@ -48,7 +52,11 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// What is no row's fault; more than `refused_max` refused rows.
-    pub(crate) async fn apply_carefully(&self, slice: &SliceOf, refused_max: usize) -> Result<Careful, TurnError> {
+    pub(crate) async fn apply_carefully(
+        &self,
+        slice: &SliceOf,
+        refused_max: usize,
+    ) -> Result<Careful, TurnError> {
         let mut others = Careful::default();
         if let Some(range) = &slice.range {
             match self.attempt(self.delete_others(slice, range)).await? {
@@ -94,11 +102,12 @@ impl Writer<'_> {
                 }
                 Err(refusal) => refusal,
             };
-            if conflict && part.len() > 1 {
-                if let Ok(rows) = self.attempt(self.replace(&part)).await? {
-                    *written += rows;
-                    continue;
-                }
+            if conflict
+                && part.len() > 1
+                && let Ok(rows) = self.attempt(self.replace(&part)).await?
+            {
+                *written += rows;
+                continue;
             }
             if part.len() == 1 {
                 refused.push(Refused { row: part, fault, conflict });
@@ -183,11 +192,19 @@ impl Writer<'_> {
 
 impl Refusal {
     fn of(key: Vec<String>, fault: &TargetFault) -> Self {
-        Self { key, sqlstate: fault.sqlstate.as_deref().unwrap_or_default().to_owned(), reason: fault.to_string() }
+        Self {
+            key,
+            sqlstate: fault.sqlstate.as_deref().unwrap_or_default().to_owned(),
+            reason: fault.to_string(),
+        }
     }
 
     /// A row that we do not even try.
     pub(crate) fn too_large(key: Vec<String>, bytes_max: usize) -> Self {
-        Self { key, sqlstate: "54000".into(), reason: format!("the row is larger than sync.max_row_bytes ({bytes_max} bytes)") }
+        Self {
+            key,
+            sqlstate: "54000".into(),
+            reason: format!("the row is larger than sync.max_row_bytes ({bytes_max} bytes)"),
+        }
     }
 }

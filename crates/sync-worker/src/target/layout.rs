@@ -4,7 +4,8 @@ use tenant_sync_core::mapping::ddl::MARKER;
 use tenant_sync_core::mapping::names::{quote_ident, quote_literal};
 
 /// Tables and views of ours in every target. Mappings may not use these names.
-pub(crate) const OUR_NAMES: [&str; 4] = ["_sync_identity", "_sync_metadata", "_sync_refused", "sync_freshness"];
+pub(crate) const OUR_NAMES: [&str; 4] =
+    ["_sync_identity", "_sync_metadata", "_sync_refused", "sync_freshness"];
 
 /// Creates the tables of ours; the schema exists. One owner's row is inserted, so that a second owner is refused.
 pub(crate) fn create(schema: &str) -> String {
@@ -31,17 +32,32 @@ pub(crate) fn create(schema: &str) -> String {
             from {s}._sync_metadata;\n"
     );
     sql += &comment("table", "_sync_identity", "Which deployment, tenant and target this schema belongs to.");
-    sql += &comment("column", "_sync_identity.epoch", "Life of the source database that the rows were read in.");
-    sql += &comment("table", "_sync_metadata", "How far each mapping is: the truth about what is in this schema.");
-    sql += &comment("column", "_sync_metadata.last_synced_sequence_id", "Every change up to this id is here.");
+    sql +=
+        &comment("column", "_sync_identity.epoch", "Life of the source database that the rows were read in.");
+    sql += &comment(
+        "table",
+        "_sync_metadata",
+        "How far each mapping is: the truth about what is in this schema.",
+    );
+    sql +=
+        &comment("column", "_sync_metadata.last_synced_sequence_id", "Every change up to this id is here.");
     sql += &comment(
         "column",
         "_sync_metadata.complete_as_of",
         "Every change committed in the source before this instant (the source's clock) is here.",
     );
-    sql += &comment("column", "_sync_metadata.storage", "The table's file when it was last written, to see that it was emptied.");
-    sql += &comment("column", "_sync_metadata.filling", "The table is being filled; rows may be missing until it ends.");
-    sql += &comment("column", "_sync_metadata.flagged_rows", "Changes that were written before they had an id.");
+    sql += &comment(
+        "column",
+        "_sync_metadata.storage",
+        "The table's file when it was last written, to see that it was emptied.",
+    );
+    sql += &comment(
+        "column",
+        "_sync_metadata.filling",
+        "The table is being filled; rows may be missing until it ends.",
+    );
+    sql +=
+        &comment("column", "_sync_metadata.flagged_rows", "Changes that were written before they had an id.");
     sql += &comment("table", "_sync_refused", "Rows that this database refused; they are tried again.");
     sql += &comment("view", "sync_freshness", "How old the picture is that each table shows.");
     sql
@@ -80,6 +96,8 @@ pub(crate) fn privileges(schema: &str, readers: &[String], tables: &[&str]) -> S
            for one in
              select quote_ident(r.reader) as role from unnest(readers) as r (reader)
              where not pg_catalog.has_schema_privilege(r.reader, home::oid, 'USAGE')
+               -- A schema that the customer's administrator owns is granted by its owner.
+               and pg_catalog.pg_has_role((select nspowner from pg_catalog.pg_namespace where oid = home), 'USAGE')
            loop
              execute format('grant usage on schema %s to %s', home, one.role);
            end loop;

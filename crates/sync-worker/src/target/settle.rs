@@ -115,7 +115,12 @@ pub(crate) async fn refusals(
 }
 
 /// Forgets refusals of these keys: the rows are there now, or gone for good.
-pub(crate) async fn forget(client: &Client, schema: &str, plan: &Plan, keys: &[Vec<String>]) -> Result<(), TurnError> {
+pub(crate) async fn forget(
+    client: &Client,
+    schema: &str,
+    plan: &Plan,
+    keys: &[Vec<String>],
+) -> Result<(), TurnError> {
     let keys: Vec<String> = keys.iter().map(|key| key_json(plan, key)).collect();
     let sql = format!(
         "delete from {}._sync_refused where mapping_name = $1 and key in (select k::jsonb from unnest($2::text[]) k)",

@@ -22,9 +22,17 @@ pub(crate) async fn schema(
 ) -> Result<(), TurnError> {
     let s = quote_ident(schema);
     client.batch_execute(&format!("{} set local lock_timeout = '1s';", begin(limits))).await?;
-    let exists = query_bool(client, &format!("select exists (select from pg_catalog.pg_namespace where nspname = {})", quote_literal(schema))).await?;
+    let exists = query_bool(
+        client,
+        &format!(
+            "select exists (select from pg_catalog.pg_namespace where nspname = {})",
+            quote_literal(schema)
+        ),
+    )
+    .await?;
     if exists {
-        let names = OUR_NAMES.iter().copied().chain(plans.iter().map(|plan| plan.mapping.target.table.as_str()));
+        let names =
+            OUR_NAMES.iter().copied().chain(plans.iter().map(|plan| plan.mapping.target.table.as_str()));
         refuse_foreign(client, schema, names).await?;
     } else {
         client
@@ -176,7 +184,7 @@ pub(crate) async fn privileges(
 
 async fn query_bool(client: &Client, sql: &str) -> Result<bool, TurnError> {
     let messages = client.simple_query(sql).await?;
-    Ok(messages.iter().any(|message| {
-        matches!(message, tokio_postgres::SimpleQueryMessage::Row(row) if row.get(0) == Some("t"))
-    }))
+    Ok(messages.iter().any(
+        |message| matches!(message, tokio_postgres::SimpleQueryMessage::Row(row) if row.get(0) == Some("t")),
+    ))
 }

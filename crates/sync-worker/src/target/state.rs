@@ -92,7 +92,10 @@ pub(crate) fn begin(limits: Limits) -> String {
 
 /// Pins how values look as text, on both sides of the road.
 pub(crate) fn text_settings() -> String {
-    TEXT_SETTINGS.iter().map(|(name, value)| format!("set local \"{name}\" = {};", quote_literal(value))).collect()
+    TEXT_SETTINGS
+        .iter()
+        .map(|(name, value)| format!("set local \"{name}\" = {};", quote_literal(value)))
+        .collect()
 }
 
 /// Begins a transaction and takes the lock.
@@ -139,7 +142,8 @@ async fn read(client: &Client, sql: &str) -> Result<State, TurnError> {
                 state.mappings.insert(name, mapping(&row));
             }
             (Some("refused"), Some(state)) => {
-                let refused = Refused { all: number(&row, "n").unwrap_or(0), due: number(&row, "due").unwrap_or(0) };
+                let refused =
+                    Refused { all: number(&row, "n").unwrap_or(0), due: number(&row, "due").unwrap_or(0) };
                 state.refused.insert(text(&row, "mapping_name")?, refused);
             }
             _ => return Err(abuse()),

@@ -33,11 +33,21 @@ impl Statements {
     pub(crate) fn new(plan: &Plan, schema: &str) -> Self {
         let table = qualified(&plan.mapping, schema);
         let names = list(plan.columns.iter().map(|column| quote_ident(&column.name)));
-        let arrays = list(plan.columns.iter().enumerate().map(|(i, column)| format!("${}::{}", i + 1, column.array.name().trim_start_matches('_').to_owned() + "[]")));
+        let arrays = list(plan.columns.iter().enumerate().map(|(i, column)| {
+            format!("${}::{}", i + 1, column.array.name().trim_start_matches('_').to_owned() + "[]")
+        }));
         let from_arrays = format!("unnest({arrays}) as i ({names})");
-        let stage = format!("pg_temp.{}", quote_ident(&format!("tenant_sync_{}_{}", short(&plan.mapping.target.table), &plan.fingerprint[..12])));
-        let stage_columns =
-            list(plan.columns.iter().map(|column| format!("{} {}", quote_ident(&column.name), column.wire.name())));
+        let stage = format!(
+            "pg_temp.{}",
+            quote_ident(&format!(
+                "tenant_sync_{}_{}",
+                short(&plan.mapping.target.table),
+                &plan.fingerprint[..12]
+            ))
+        );
+        let stage_columns = list(
+            plan.columns.iter().map(|column| format!("{} {}", quote_ident(&column.name), column.wire.name())),
+        );
         let keys_equal = |a: &str, b: &str| {
             let each = plan.key_columns.iter().map(|column| {
                 let name = quote_ident(&column.name);
@@ -45,7 +55,12 @@ impl Statements {
             });
             each.collect::<Vec<_>>().join(" and ")
         };
-        let key_arrays = list(plan.key_columns.iter().enumerate().map(|(i, column)| format!("${}::{}[]", i + 1, column.wire.name())));
+        let key_arrays = list(
+            plan.key_columns
+                .iter()
+                .enumerate()
+                .map(|(i, column)| format!("${}::{}[]", i + 1, column.wire.name())),
+        );
         let key_names = list(plan.key_columns.iter().map(|column| quote_ident(&column.name)));
         Self {
             upsert: upsert(plan, &table, &from_arrays, &keys_equal("u", "i")),
@@ -58,7 +73,10 @@ impl Statements {
             upsert_from_stage: upsert(plan, &table, &format!("{stage} i"), &keys_equal("u", "i")),
             clear_stage: format!("delete from {stage}"),
             copy_to_stage: format!("copy {stage} ({names}) from stdin (format binary)"),
-            stage: format!("create temporary table if not exists {} ({stage_columns}) on commit delete rows", stage),
+            stage: format!(
+                "create temporary table if not exists {} ({stage_columns}) on commit delete rows",
+                stage
+            ),
             copy: plan
                 .columns
                 .iter()
@@ -79,7 +97,9 @@ impl Statements {
     /// lower and the upper position as text, as far as they exist.
     pub(crate) fn delete_others(&self, from: bool, to: bool) -> String {
         let n = self.key.len();
-        let arrays = list(self.key.iter().enumerate().map(|(i, column)| format!("${}::{}[]", i + 1, column.wire.name())));
+        let arrays = list(
+            self.key.iter().enumerate().map(|(i, column)| format!("${}::{}[]", i + 1, column.wire.name())),
+        );
         let names = list(self.key.iter().map(|column| quote_ident(&column.name)));
         let equal: Vec<String> = self
             .key
@@ -104,13 +124,14 @@ impl Statements {
 
     /// `(key) > (position)`, the position's columns as text parameters from `$first` on.
     fn above(&self, first: usize) -> String {
-        let columns = list(self.key.iter().map(|column| format!("t.{}{}", quote_ident(&column.name), bytewise(&column.type_text))));
-        let position = list(
+        let columns = list(
             self.key
                 .iter()
-                .enumerate()
-                .map(|(i, column)| format!("${}::text::{}{}", i + first, column.type_text, bytewise(&column.type_text))),
+                .map(|column| format!("t.{}{}", quote_ident(&column.name), bytewise(&column.type_text))),
         );
+        let position = list(self.key.iter().enumerate().map(|(i, column)| {
+            format!("${}::text::{}{}", i + first, column.type_text, bytewise(&column.type_text))
+        }));
         format!("(({columns}) > ({position}))")
     }
 }
@@ -143,7 +164,8 @@ fn cast(column: &Column, value: &str) -> String {
 
 fn insert(plan: &Plan, table: &str, from: &str) -> String {
     let names = list(plan.columns.iter().map(|column| quote_ident(&column.name)));
-    let values = list(plan.columns.iter().map(|column| cast(column, &format!("i.{}", quote_ident(&column.name)))));
+    let values =
+        list(plan.columns.iter().map(|column| cast(column, &format!("i.{}", quote_ident(&column.name)))));
     format!("insert into {table} ({names}) select {values} from {from}")
 }
 
@@ -163,7 +185,8 @@ fn delete_by_text(plan: &Plan, table: &str) -> String {
 /// lock them, and so write, even where nothing changes.
 fn upsert(plan: &Plan, table: &str, from: &str, keys_equal: &str) -> String {
     let old = list(plan.columns.iter().map(|column| format!("u.{}", quote_ident(&column.name))));
-    let new = list(plan.columns.iter().map(|column| cast(column, &format!("i.{}", quote_ident(&column.name)))));
+    let new =
+        list(plan.columns.iter().map(|column| cast(column, &format!("i.{}", quote_ident(&column.name)))));
     let key = list(plan.key_columns.iter().map(|column| quote_ident(&column.name)));
     let changes: Vec<String> = plan
         .columns
@@ -172,7 +195,11 @@ fn upsert(plan: &Plan, table: &str, from: &str, keys_equal: &str) -> String {
         .filter(|(i, _)| !plan.key.contains(i))
         .map(|(_, column)| format!("{0} = excluded.{0}", quote_ident(&column.name)))
         .collect();
-    let on_conflict = if changes.is_empty() { "do nothing".to_owned() } else { format!("do update set {}", changes.join(", ")) };
+    let on_conflict = if changes.is_empty() {
+        "do nothing".to_owned()
+    } else {
+        format!("do update set {}", changes.join(", "))
+    };
     format!(
         "{} where not exists (select from {table} u where {keys_equal}
            and row({old})::record operator(pg_catalog.*=) row({new})::record)

@@ -15,7 +15,6 @@ use crate::error::TurnError;
 use crate::plan::Plan;
 use crate::source::{KeyRange, SliceOf};
 
-
 /// From this many rows on, staging pays: below it, its round trips cost more than the larger parameters.
 const STAGE_FROM_ROWS: usize = 1000;
 /// One frame of COPY.
@@ -111,7 +110,8 @@ impl Writer<'_> {
             return Ok(0);
         }
         let columns = self.plan.key_columns.iter().enumerate();
-        let keys: Vec<ColumnArray<'_>> = columns.map(|(i, column)| ColumnArray::new(gone, i, column)).collect();
+        let keys: Vec<ColumnArray<'_>> =
+            columns.map(|(i, column)| ColumnArray::new(gone, i, column)).collect();
         self.execute(&self.statements.delete, &keys, &[]).await
     }
 
@@ -178,8 +178,13 @@ impl Writer<'_> {
     }
 
     async fn with_columns(&self, sql: &str, rows: &[&Row]) -> Result<u64, TurnError> {
-        let columns: Vec<ColumnArray<'_>> =
-            self.plan.columns.iter().enumerate().map(|(i, column)| ColumnArray::new(rows, i, column)).collect();
+        let columns: Vec<ColumnArray<'_>> = self
+            .plan
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(i, column)| ColumnArray::new(rows, i, column))
+            .collect();
         let parameters: Vec<(&(dyn ToSql + Sync), Type)> = columns
             .iter()
             .zip(&self.plan.columns)
@@ -188,7 +193,12 @@ impl Writer<'_> {
         Ok(self.client.execute_typed(sql, &parameters).await?)
     }
 
-    async fn execute(&self, sql: &str, keys: &[ColumnArray<'_>], positions: &[&String]) -> Result<u64, TurnError> {
+    async fn execute(
+        &self,
+        sql: &str,
+        keys: &[ColumnArray<'_>],
+        positions: &[&String],
+    ) -> Result<u64, TurnError> {
         let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = keys
             .iter()
             .zip(&self.plan.key_columns)

@@ -9,7 +9,7 @@ use tenant_sync_core::target::dial::{DialError, Dialer, Step};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{dialer, network, refused};
+use super::{STEP, connect, dialer, network, refused};
 
 #[tokio::test]
 async fn a_private_address_is_not_even_dialled() {
@@ -114,4 +114,28 @@ async fn another_protocol_is_recognised() {
         assert_eq!(error.class(), ErrorClass::ProtocolAbuse, "{error}");
         server.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_session_that_waits_for_an_answer_ends_with_its_handle() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (asked, was_asked) = tokio::sync::oneshot::channel();
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        read_packet(&mut socket).await;
+        socket.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await.unwrap();
+        socket.read_u8().await.unwrap();
+        asked.send(()).unwrap();
+        // Never answers; ends when the client hangs up.
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    });
+    let url = format!("postgres://u:p@127.0.0.1:{port}/d?sslmode=disable");
+    let session = connect(&dialer(TlsFloor::Disable), &url, None).await.unwrap();
+    tokio::select! {
+        answer = session.client().batch_execute("select 1") => panic!("{answer:?}"),
+        asked = was_asked => asked.unwrap(),
+    }
+    drop(session);
+    tokio::time::timeout(STEP, server).await.expect("the connection ends").unwrap();
 }

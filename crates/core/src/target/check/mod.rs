@@ -1,6 +1,6 @@
 //! Whether a database can be a target, and what its owner has to do if not.
 //!
-//! Facts are read from the server in [`facts`]; what they mean is decided without it in [`assess`].
+//! Facts are read from the server in `facts`; what they mean is decided without it in `assess`.
 
 mod assess;
 mod facts;

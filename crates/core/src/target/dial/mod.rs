@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+pub use resolve::ResolveError;
 pub use session::{Canceller, Encryption, Session};
 
 use crate::config::Network;
@@ -22,7 +23,7 @@ use crate::target::class::{ErrorClass, TargetFault};
 use crate::target::guard::{Guard, GuardError};
 use crate::target::tls::{TlsError, TlsSettings};
 use crate::target::url::{Endpoint, SessionAttrs, TargetUrl};
-use resolve::{ResolveError, Resolver};
+use resolve::Resolver;
 use route::Route;
 
 /// Addresses of one name that are tried; all of its addresses are checked.

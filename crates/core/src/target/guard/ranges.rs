@@ -47,7 +47,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Classifies an address by its outside only; see [`embedded`] for what is inside.
+    /// Classifies an address by its outside only; what is inside is judged by the guard.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address {

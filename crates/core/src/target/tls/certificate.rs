@@ -30,7 +30,7 @@ pub enum CertificateProblem {
     Other(String),
 }
 
-/// A certificate that was refused. Its text goes after "The certificate of <host>".
+/// A certificate that was refused. Its text goes after "The certificate of `host`".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateRefused {
     /// What is wrong.
