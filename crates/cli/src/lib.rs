@@ -1,5 +1,5 @@
 //! The operator's command line. One module a group of commands; what they share is how they are called
-//! ([`context`]), how they print ([`output`]) and how they ask ([`prompt`]).
+//! (`context`), how they print (`output`) and how they ask (`prompt`).
 
 mod config;
 mod context;
