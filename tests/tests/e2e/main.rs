@@ -12,3 +12,5 @@ mod kit;
 mod mapping;
 mod migrate;
 mod queue;
+mod races;
+mod sequencing;
