@@ -5,6 +5,9 @@ use uuid::Uuid;
 use crate::source::{Cursor, Phase, Snapshot};
 use crate::target::state::MappingState;
 
+/// Ids that a restore or failover can have lost at most: hours at full speed.
+const STEP_BACK_MAX: i64 = 1_000_000_000;
+
 /// What is to be made of a target's watermark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -28,7 +31,13 @@ pub(crate) fn verdict(known: Option<&MappingState>, epoch: Option<Uuid>, snapsho
     let Some(known) = known else { return Verdict::WantsFill("the target is new") };
     let Some(watermark) = known.watermark else { return Verdict::WantsFill("its watermark makes no sense") };
     if watermark > snapshot.horizon {
-        return Verdict::Ahead(watermark);
+        // No loss explains a step of more; a target's metadata is a stranger's input.
+        let explained = watermark - snapshot.horizon <= STEP_BACK_MAX;
+        return if explained {
+            Verdict::Ahead(watermark)
+        } else {
+            Verdict::WantsFill("its watermark makes no sense")
+        };
     }
     if epoch.is_some() && !snapshot.epoch_known {
         return Verdict::WantsFill("it was written in a life of the source that is lost");
@@ -89,6 +98,7 @@ mod tests {
     #[test]
     fn a_watermark_that_was_never_given_is_ahead() {
         assert_eq!(judge(&known(6), &snapshot(5)), Verdict::Ahead(6));
+        assert!(matches!(judge(&known(i64::MAX), &snapshot(5)), Verdict::WantsFill(_)));
     }
 
     #[test]

@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, also in what it calls"
 )]
 
+mod advanced;
+mod basics;
 mod dial;
 mod kit;
 mod mapping;

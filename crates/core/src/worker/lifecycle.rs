@@ -1,6 +1,7 @@
 //! A worker's life: connect, wait for the schema, run its tasks, stop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,7 @@ pub struct Worker {
     config: Arc<Config>,
     internal: Internal,
     health: Health,
+    started: Arc<AtomicBool>,
     fusebox: Arc<Fusebox>,
     details: Details,
     heartbeat: Heartbeat,
@@ -67,6 +69,13 @@ impl Worker {
         let internal = Internal::new(&config.database, kind.name())?;
         let (health, details) = (Health::default(), Details::default());
         health.add_postgres(&internal);
+        // Else it would be ready for a moment before its other dependencies are registered.
+        let started = Arc::new(AtomicBool::new(false));
+        let probe = Arc::clone(&started);
+        health.add("start", move || {
+            let started = probe.load(Ordering::Acquire);
+            async move { if started { Ok(()) } else { Err("still starting".to_owned()) } }
+        });
         let mut tasks = Tasks::new(shutdown);
         if let Some(address) = config.health.listen {
             let listener =
@@ -87,7 +96,7 @@ impl Worker {
             Ok::<_, std::convert::Infallible>(())
         });
         let fusebox = Arc::new(Fusebox::new(internal.clone()));
-        Ok(Some(Self { id, config, internal, health, fusebox, details, heartbeat, tasks }))
+        Ok(Some(Self { id, config, internal, health, started, fusebox, details, heartbeat, tasks }))
     }
 
     /// `<host>-<pid>-<random>`: the id of the heartbeat row, part of connection and consumer names.
@@ -154,6 +163,7 @@ impl Worker {
     /// # Errors
     /// A task that ended by itself, failed, or did not stop in time, by name.
     pub async fn run(self) -> Result<(), WorkerError> {
+        self.started.store(true, Ordering::Release);
         tracing::info!(worker = &*self.id, "started");
         let ended = self.tasks.join(TASK_DEADLINE).await;
         self.heartbeat.say_goodbye().await;

@@ -31,10 +31,10 @@ fn default_format(terminal: bool) -> LogFormat {
     if terminal { LogFormat::Text } else { LogFormat::Json }
 }
 
-/// The AMQP client reports at ERROR what the supervisor handles and reports itself: it is silent unless the
-/// operator's filter names it.
+/// The AMQP client and the connection pool report at ERROR and WARN what we handle and report ourselves: they
+/// are silent unless the operator's filter names them.
 fn filter(directives: &str) -> Result<EnvFilter, BadFilter> {
-    Ok(EnvFilter::builder().parse(format!("lapin=off,async_rs=off,{directives}"))?)
+    Ok(EnvFilter::builder().parse(format!("lapin=off,async_rs=off,deadpool=off,{directives}"))?)
 }
 
 #[cfg(test)]

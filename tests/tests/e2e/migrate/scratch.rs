@@ -1,53 +1,38 @@
-//! A database for one test.
+//! A database for one test, and migrators of it.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::migrate::{Limits, MigrateError, Migrations, Migrator, Outcome};
-use tokio_postgres::{Client, NoTls};
+use tenant_sync_tests::database::Database;
+use tenant_sync_tests::template::Template;
+use tokio_postgres::Client;
 
 /// Longest wait for something that must happen.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A database that exists while the test runs.
+/// An empty database that exists while the test runs.
 pub(super) struct Scratch {
+    database: Database,
     pub(super) name: String,
     pub(super) url: String,
 }
 
-/// Runs `test` on a database of its own and drops that afterwards, also when the test fails.
-pub(super) async fn on_database<F: Future<Output = ()>>(test: impl FnOnce(std::sync::Arc<Scratch>) -> F) {
+/// Runs `test` on a database of its own.
+pub(super) async fn on_database<F: Future<Output = ()>>(test: impl FnOnce(Arc<Scratch>) -> F) {
     let server =
         std::env::var("TENANT_SYNC_TEST_INTERNAL_URL").expect("TENANT_SYNC_TEST_INTERNAL_URL is set");
-    let name = format!("migrate_{}", uuid::Uuid::new_v4().simple());
-    let admin = connect(&server).await;
-    admin.batch_execute(&format!("create database {name}")).await.expect("create database");
-    let (base, query) = server.split_once('?').unwrap_or((&server, ""));
-    let base = base.rsplit_once('/').map_or(base, |(base, _)| base);
-    let url = format!("{base}/{name}?{query}");
-    let scratch = std::sync::Arc::new(Scratch { name: name.clone(), url });
-    let result = AssertUnwindSafe(test(scratch)).catch_unwind().await;
-    admin
-        .batch_execute(&format!("drop database if exists {name} with (force)"))
-        .await
-        .expect("drop database");
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("connect");
-    tokio::spawn(connection);
-    client
+    let database = Database::internal(&server, Template::Empty).await;
+    let (name, url) = (database.name().to_owned(), database.url().to_owned());
+    let scratch = Arc::new(Scratch { database, name, url });
+    tokio::time::timeout(3 * DEADLINE, test(scratch)).await.expect("the test ends in time");
 }
 
 impl Scratch {
     pub(super) async fn connect(&self) -> Client {
-        connect(&self.url).await
+        self.database.connect().await
     }
 
     /// A configuration that uses this database, with further `section.key` values.

@@ -38,7 +38,7 @@ async fn race(migrators: usize) {
             }));
         }
         let all =
-            tokio::time::timeout(2 * DEADLINE, futures_util::future::join_all(tasks)).await.expect("in time");
+            tokio::time::timeout(DEADLINE, futures_util::future::join_all(tasks)).await.expect("in time");
         let mut times: BTreeMap<String, usize> = BTreeMap::new();
         for outcome in all {
             if let Outcome::Applied { names } = outcome.expect("task").expect("migrated") {
@@ -148,7 +148,9 @@ async fn the_wait_for_another_migrator_ends_and_says_for_whom() {
         .await;
 
         let hasty = Limits { wait: Duration::from_millis(100), ..quick() };
-        let error = db.migrator(&[file]).limits(hasty).run(&mut ()).await.expect_err("gives up");
+        let migrator = db.migrator(&[file]).limits(hasty);
+        let ended = tokio::time::timeout(DEADLINE, migrator.run(&mut ())).await.expect("in time");
+        let error = ended.expect_err("gives up");
         assert!(matches!(&error, MigrateError::Locked { .. }), "{error}");
         assert!(error.to_string().contains(&holder.to_string()) && error.is_transient(), "{error}");
 

@@ -1,0 +1,1571 @@
+-- What the migrations make of an empty database. Written by `deploy/check-schema --write`; for readers only.
+
+CREATE FUNCTION public.backfill_null_sequence_ids(batch_limit integer, OUT outcome text, OUT rows_given bigint, OUT tenancies bigint, OUT targets_asked bigint, OUT parked bigint, OUT last_sequence_id bigint, OUT more boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    before "SequencerPass";
+    epoch "SourceEpoch";
+    snapshot pg_snapshot;
+    found record;
+    todo uuid[];
+    todo_from xid8[];
+    full_scan boolean;
+    share integer;
+    one record;
+    given_rows bigint;
+    given_id bigint;
+    asked bigint;
+begin
+    rows_given := 0; tenancies := 0; targets_asked := 0; parked := 0; more := false;
+    -- One allocation at a time, until commit; whoever comes second stands by.
+    if not pg_try_advisory_xact_lock(1952805748, hashtext(current_schema())) then
+        outcome := 'standby';
+        return;
+    end if;
+    select * into before from "SequencerPass" order by "pass" desc limit 1;
+    select * into epoch from "SourceEpoch" order by "number" desc limit 1;
+    last_sequence_id := coalesce(before."lastSequenceId", 0);
+
+    perform set_config('synchronous_commit', 'on', true)
+        where current_setting('synchronous_commit') in ('off', 'local');
+    perform set_config('lock_timeout', '200ms', true), set_config('tenant_sync.sequencing', 'on', true);
+
+    if epoch is null or epoch."postmasterStartedAt" <> pg_postmaster_start_time() then
+        perform setval('global_seq_id', last_sequence_id) from global_seq_id s
+            where last_sequence_id > 0 and s.last_value < last_sequence_id;
+        insert into "SourceEpoch" ("firstSequenceId", "reason")
+        values (last_sequence_id + 1, case when epoch is null then 'first start' else 'the server was started' end);
+    end if;
+
+    -- Ahead of us only after a restore into another cluster: then, and once a minute for safety, look at all.
+    full_scan := before is null or before."fromXid" > pg_snapshot_xmax(pg_current_snapshot())
+        or before."scannedFullyAt" < clock_timestamp() - interval '1 minute';
+    if full_scan then
+        before."fromXid" := '0'; before."revisit" := '{}';
+    end if;
+
+    if not sequencer_has_pending(before."fromXid", before."revisit")
+       and not exists (select from "SequencerBacklog" b where b."notBefore" is null or b."notBefore" <= now())
+       and not full_scan
+       and pg_snapshot_xmax(pg_current_snapshot())::text::numeric - before."fromXid"::text::numeric < 10000
+    then
+        outcome := 'empty';
+        return;
+    end if;
+
+    select pg_current_snapshot() as snapshot, f.* into found
+    from sequencer_find(before."fromXid", before."revisit", batch_limit) f;
+    snapshot := found.snapshot;
+    -- What is found is looked at after this snapshot was taken: at least all that it shows is found.
+    select array_agg(b.t order by b.served, b.x), array_agg(b.x order by b.served, b.x) into todo, todo_from
+    from (select c.t, min(c.x) as x, min(c.served) as served
+          from (select u.t, u.x, 0 as served from unnest(found.tenancies, found.xids) as u (t, x)
+                where u.t is not null
+                  and not exists (select from "SequencerBacklog" b where b."tenancyId" = u.t and b."notBefore" > now())
+                union all
+                select b."tenancyId", b."fromXid", b."servedPass" from "SequencerBacklog" b
+                where b."notBefore" is null or b."notBefore" <= now()) c
+          group by c.t) b;
+    tenancies := coalesce(cardinality(todo), 0);
+
+    if tenancies > 0 then
+        -- Every tenant gets a share before any gets a second; those beyond the batch come first next time.
+        share := greatest(1, batch_limit / tenancies);
+        begin
+            select g.rows_given, g.last_id, g.targets_asked into rows_given, given_id, targets_asked
+            from sequencer_give(todo[1:batch_limit], todo_from[1:batch_limit], share) g;
+            last_sequence_id := greatest(last_sequence_id, given_id);
+        exception when others then
+            -- Somebody's row refuses: tenant by tenant, and where a tenant refuses, row by row.
+            for one in select u.t, u.x from unnest(todo[1:batch_limit], todo_from[1:batch_limit]) as u (t, x) loop
+                given_rows := 0; given_id := 0; asked := 0;
+                begin
+                    select g.rows_given, g.last_id, g.targets_asked into given_rows, given_id, asked
+                    from sequencer_give(array[one.t], array[one.x], share) g;
+                exception when others then
+                    begin
+                        parked := parked + sequencer_park(one.t, share);
+                        select g.rows_given, g.last_id, g.targets_asked into given_rows, given_id, asked
+                        from sequencer_give(array[one.t], array[one.x], share) g;
+                    exception when others then
+                        insert into "SequencerBacklog" as b ("tenancyId", "fromXid", "failures", "notBefore", "lastError")
+                        values (one.t, one.x, 1, now() + interval '1 second', sqlstate)
+                        on conflict ("tenancyId") do update set "failures" = b."failures" + 1, "lastError" = sqlstate,
+                            "notBefore" = now() + least(interval '1 minute', interval '1 second' * power(2, least(b."failures", 6)));
+                    end;
+                end;
+                rows_given := rows_given + given_rows;
+                targets_asked := targets_asked + asked;
+                last_sequence_id := greatest(last_sequence_id, given_id);
+            end loop;
+        end;
+
+        -- What is left of them is remembered; who is through is forgotten.
+        insert into "SequencerBacklog" as b ("tenancyId", "fromXid", "servedPass")
+        select l.tenancy, l.from_xid,
+               case when l.tenancy = any (todo[1:batch_limit]) then coalesce(before."pass", 0) + 1 else 0 end
+        from sequencer_leftover(todo, todo_from) l
+        on conflict ("tenancyId") do update set "fromXid" = excluded."fromXid",
+            "servedPass" = greatest(b."servedPass", excluded."servedPass");
+        delete from "SequencerBacklog" b
+        where b."tenancyId" = any (todo)
+          and not exists (select from sequencer_leftover(array[b."tenancyId"], array[b."fromXid"]));
+        delete from "ParkedRow" k where k."retryAt" < now() - interval '1 day';
+    end if;
+
+    insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt", "rows")
+    values (coalesce(before."pass", 0) + 1, last_sequence_id,
+            least(pg_snapshot_xmax(snapshot), found.stopped_at),
+            array(select x from pg_snapshot_xip(snapshot) x where found.stopped_at is null or x < found.stopped_at
+                  union select x from unnest(before."revisit") x where found.stopped_at is not null),
+            case when full_scan and found.stopped_at is null then clock_timestamp()
+                 when full_scan then '-infinity' else before."scannedFullyAt" end,
+            rows_given);
+    delete from "SequencerPass" p
+    where p."pass" in (select o."pass" from "SequencerPass" o
+                       where o."pass" < coalesce(before."pass", 0) - 10000 order by o."pass" limit 100);
+    if targets_asked > 0 then
+        perform pg_notify('tenant_sync_due', current_schema());
+    end if;
+    more := rows_given > 0 and (found.stopped_at is not null or exists (
+        select from "SequencerBacklog" b where b."notBefore" is null or b."notBefore" <= now()));
+    outcome := 'done';
+end $$;
+
+COMMENT ON FUNCTION public.backfill_null_sequence_ids(batch_limit integer, OUT outcome text, OUT rows_given bigint, OUT tenancies bigint, OUT targets_asked bigint, OUT parked bigint, OUT last_sequence_id bigint, OUT more boolean) IS 'One pass of the sequencer: ids in fair shares, requests for the tenants'' targets; says what it did. The only thing that the sequencer calls.';
+
+CREATE FUNCTION public.build_sequencer() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+declare
+    settings constant text := format('language plpgsql set search_path from current
+        set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off
+        set enable_bitmapscan = off set jit = off');
+    rel record;
+    dep record;
+    pending text := '';        -- exists(…) or exists(…): is anything pending?
+    found text := '';          -- pending (tenancy, transaction) pairs from a position on
+    leftover text := '';       -- lowest pending transaction of a tenancy
+    picked text := '';         -- ctes: rows of each relation, locked and visible
+    ranked text := '';
+    taken text := '';
+    touched text := '';        -- ctes: dependents of what was taken
+    touched_names jsonb := '{}';
+    held text := '';
+    blocked jsonb := '{}';
+    updates text := '';
+    results text := '';
+    key_list text;
+    key_json text;
+    conditions text;
+    part text;
+    separator text := '';
+begin
+    for rel in select * from "SequencedRelation" order by "ordinal" loop
+        select string_agg(format('r.%I', c), ', ') filter (where c <> 'tenancyId'),
+               string_agg(format('%L, r.%I', c, c), ', ')
+          into key_list, key_json from unnest(rel."keyColumns") c;
+        if rel."relation" in ('DeletedRow', 'ChangedRow') then
+            key_list := 'r."id", r."tableName", r."primaryKey"';
+        end if;
+
+        pending := pending || separator || format(
+            'exists (select from %1$I r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
+             or exists (select from %1$I r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))',
+            rel."relation");
+        found := found || format($$
+    -- %1$s
+    for hit in
+        with fresh as materialized (
+            (select r."changedBy" as x, r."tenancyId" as t from %1$I r
+             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+            union all
+            (select r."changedBy", r."tenancyId" from %1$I r
+             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             order by r."changedBy", r."tenancyId" limit scan_limit))
+        select f.t, min(f.x) as x, max(f.x) as last_x, count(*) as n from fresh f group by f.t
+    loop
+        seen := seen + hit.n;
+        tenancies := tenancies || hit.t;
+        xids := xids || hit.x;
+        if last_x is null or hit.last_x > last_x then last_x := hit.last_x; end if;
+    end loop;
+    if seen >= scan_limit then
+        -- More than one look can take: from here on hop from pair to pair, however many rows each has.
+        seen := 0;
+        at_x := last_x; at_t := '00000000-0000-0000-0000-000000000000';
+        loop
+            select r."changedBy", r."tenancyId" into at_x, at_t from %1$I r
+            where r."shouldUpdateSequenceId" and (r."changedBy", r."tenancyId") > (at_x, at_t)
+            order by r."changedBy", r."tenancyId" limit 1;
+            exit when not found;
+            tenancies := tenancies || at_t;
+            xids := xids || at_x;
+            seen := seen + 1;
+            if seen >= scan_limit then
+                stopped_at := least(coalesce(stopped_at, at_x), at_x);
+                exit;
+            end if;
+        end loop;
+    end if;
+    seen := 0; last_x := null;$$, rel."relation");
+        leftover := leftover || separator || format(
+            '(select r."changedBy" as x from %1$I r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
+              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)', rel."relation");
+
+        -- Locked without waiting, and only rows whose locked version is the one that this statement sees:
+        -- a row that was changed in between comes with its newer transaction, whole, in a later pass.
+        picked := picked || format($$
+    picked_%1$s as materialized (
+        select p.* from served t cross join lateral (
+            select r.ctid as at, r."changedBy", r."tenancyId", %2$s from %3$I r
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+              and not exists (select from "ParkedRow" k where k."relation" = %3$L and k."tenancyId" = r."tenancyId"
+                              and k."retryAt" > now() and k."primaryKey" = jsonb_build_object(%4$s))
+            order by r."changedBy" limit share for no key update of r skip locked) p
+        cross join lateral (select from %3$I v where v.ctid = p.at offset 0) seen),$$,
+            rel."ordinal", key_list, rel."relation", key_json);
+        ranked := ranked || case when ranked = '' then '' else ' union all ' end ||
+            format('select %1$s as rel, at, "changedBy", "tenancyId" from picked_%1$s', rel."ordinal");
+        taken := taken || format($$
+    taken_%1$s as materialized (
+        select p.* from picked_%1$s p
+        where (p.at in (select q.at from ranked q where q.rel = %1$s and q.place <= share)) is true),$$,
+            rel."ordinal");
+        separator := case when separator = '' then ' or ' else separator end;
+    end loop;
+    leftover := replace(leftover, ' or (select', ' union all (select');
+
+    for dep in select d.*, c."ordinal" as changed_ordinal, t."ordinal" as dependent_ordinal
+               from "SequencedDependency" d
+               join "SequencedRelation" c on c."relation" = d."changed"
+               join "SequencedRelation" t on t."relation" = d."dependent" loop
+        select string_agg(format('d.%I = c.%I', b, a), ' and ') into conditions
+        from unnest(dep."changedColumns", dep."dependentColumns") as x (a, b);
+        touched := touched || format($$
+    touched_%1$s_%2$s as materialized (
+        select c.at as by_at, d.at from taken_%1$s c cross join lateral (
+            select d.ctid as at from %3$I d where %4$s and d."tenancyId" = c."tenancyId" offset 0) d),$$,
+            dep.changed_ordinal, dep.dependent_ordinal, dep."dependent", conditions);
+        touched_names := jsonb_set(touched_names, array[dep.dependent_ordinal::text],
+            coalesce(touched_names -> dep.dependent_ordinal::text, '[]')
+            || to_jsonb(format('touched_%s_%s', dep.changed_ordinal, dep.dependent_ordinal)));
+        blocked := jsonb_set(blocked, array[dep.changed_ordinal::text],
+            coalesce(blocked -> dep.changed_ordinal::text, '[]')
+            || jsonb_build_array(jsonb_build_array(
+                   format('touched_%s_%s', dep.changed_ordinal, dep.dependent_ordinal), dep.dependent_ordinal)));
+        -- The same for a tombstone of the changed relation.
+        for rel in select * from "SequencedRelation" where "relation" in ('DeletedRow', 'ChangedRow') loop
+            select string_agg(format('d.%I = (c."primaryKey" ->> %L)::%s', b, a, format_type(att.atttypid, att.atttypmod)), ' and ')
+              into conditions
+            from unnest(dep."changedColumns", dep."dependentColumns") as x (a, b)
+            join pg_attribute att on att.attrelid = format('%I', dep."dependent")::regclass and att.attname = b;
+            part := format('touched_%s_%s_%s', rel."ordinal", dep.changed_ordinal, dep.dependent_ordinal);
+            touched := touched || format($$
+    %1$s as materialized (
+        select c.at as by_at, d.at from taken_%2$s c cross join lateral (
+            select d.ctid as at from %3$I d where %4$s and d."tenancyId" = c."tenancyId" offset 0) d
+        where c."tableName" = %5$L),$$, part, rel."ordinal", dep."dependent", conditions, dep."changed");
+            touched_names := jsonb_set(touched_names, array[dep.dependent_ordinal::text],
+                (touched_names -> dep.dependent_ordinal::text) || to_jsonb(part));
+            blocked := jsonb_set(blocked, array[rel."ordinal"::text],
+                coalesce(blocked -> rel."ordinal"::text, '[]')
+                || jsonb_build_array(jsonb_build_array(part, dep.dependent_ordinal)));
+        end loop;
+    end loop;
+
+    for rel in select * from "SequencedRelation" order by "ordinal" loop
+        if touched_names ? rel."ordinal"::text then
+            select string_agg(format('select at from %s', n), ' union ') into part
+            from jsonb_array_elements_text(touched_names -> rel."ordinal"::text) n;
+            select string_agg(format('%L, r.%I', c, c), ', ') into key_json from unnest(rel."keyColumns") c;
+            held := held || format($$
+    ready_%1$s as materialized (
+        select at from picked_%1$s
+        union all
+        select h.at from (%2$s except select at from picked_%1$s) w cross join lateral (
+            select r.ctid as at from %3$I r
+            where r.ctid = w.at
+              and not exists (select from "ParkedRow" k where k."relation" = %3$L and k."tenancyId" = r."tenancyId"
+                              and k."retryAt" > now() and k."primaryKey" = jsonb_build_object(%4$s))
+            for no key update of r skip locked) h
+        where h.at = w.at),$$, rel."ordinal", part, rel."relation", key_json);
+        end if;
+    end loop;
+
+    for rel in select * from "SequencedRelation" order by "ordinal" loop
+        part := format('select at from taken_%s', rel."ordinal");
+        -- What depends on a taken row must get its id in this pass, or both wait.
+        if blocked ? rel."ordinal"::text then
+            select part || ' where ' || string_agg(format(
+                       'at not in (select x.by_at from %s x where x.at not in (select at from ready_%s))',
+                       b ->> 0, b ->> 1), ' and ')
+              into part from jsonb_array_elements(blocked -> rel."ordinal"::text) b;
+        end if;
+        if touched_names ? rel."ordinal"::text then
+            select part || string_agg(format(' union select x.at from %s x where (x.at in (select at from ready_%s)) is true',
+                                             n, rel."ordinal"), '')
+              into part from jsonb_array_elements_text(touched_names -> rel."ordinal"::text) n;
+        end if;
+        updates := updates || format($$
+    given_%1$s as (
+        update %2$I r set "sequenceId" = nextval('global_seq_id'), "shouldUpdateSequenceId" = false
+        where r.ctid = any (array(%3$s)) returning r."tenancyId", r."sequenceId"),$$,
+            rel."ordinal", rel."relation", part);
+        results := results || case when results = '' then '' else ' union all ' end
+            || format('select "tenancyId", "sequenceId" from given_%s', rel."ordinal");
+    end loop;
+
+    execute format($fn$
+create or replace function sequencer_has_pending(from_xid xid8, revisit xid8[]) returns boolean
+    stable %s as $body$
+begin
+    return %s;
+end $body$ $fn$, settings, pending);
+
+    execute format($fn$
+create or replace function sequencer_find(from_xid xid8, revisit xid8[], scan_limit integer,
+    out tenancies uuid[], out xids xid8[], out stopped_at xid8)
+    %s as $body$
+declare
+    hit record;
+    at_x xid8;
+    at_t uuid;
+    last_x xid8;
+    seen bigint := 0;
+begin
+    tenancies := '{}'; xids := '{}';
+    %s
+end $body$ $fn$, settings, found);
+
+    execute format($fn$
+create or replace function sequencer_leftover(tenancies uuid[], from_xids xid8[])
+    returns table (tenancy uuid, from_xid xid8) stable %s as $body$
+begin
+    return query
+    select t.tenancy, l.x from unnest(tenancies, from_xids) as t (tenancy, from_xid)
+    cross join lateral (select min(p.x) as x from (%s) p) l
+    where l.x is not null;
+end $body$ $fn$, settings, leftover);
+
+    execute format($fn$
+create or replace function sequencer_give(tenancies uuid[], from_xids xid8[], share integer,
+    out rows_given bigint, out last_id bigint, out targets_asked bigint)
+    %1$s as $body$
+begin
+    with
+    wanted as materialized (select t.tenancy, t.from_xid from unnest(tenancies, from_xids) as t (tenancy, from_xid)),
+    -- A request that already waits is locked before anything gets an id: else a worker could take it up and
+    -- finish before the ids are visible, and nobody would ask again. Held by somebody: not this tenant now.
+    requests as materialized (
+        select q.id, q."tenancyId" from wanted t cross join lateral (
+            select r."id", r."tenancyId" from "OutgoingRequest" r
+            where r."kind" = 'sync' and r."tenancyId" = t.tenancy offset 0) q),
+    locked as materialized (
+        select l.id from (select q.id from requests q order by q.id) q cross join lateral (
+            select r."id" from "OutgoingRequest" r where r."id" = q.id for no key update of r skip locked) l),
+    served as materialized (
+        select t.tenancy, t.from_xid from wanted t
+        where t.tenancy not in (select q."tenancyId" from requests q where q.id not in (select l.id from locked l))),
+    %2$s
+    ranked as materialized (
+        select p.rel, p.at, row_number() over (partition by p."tenancyId" order by p."changedBy") as place
+        from (%3$s) p),
+    %4$s %5$s %6$s %7$s
+    given as materialized (%8$s),
+    asked as (
+        insert into "OutgoingRequest" ("kind", "deduplicationKey", "tenancyId", "databaseId", "dueAt")
+        select 'sync', 'sync:' || d."tenancyId" || ':' || d."id", d."tenancyId", d."id", clock_timestamp()
+        from (select distinct g."tenancyId" from given g) g
+        cross join lateral (select e."tenancyId", e."id" from "ExternalDatabase" e
+                            where e."tenancyId" = g."tenancyId" and e."state" <> 'paused' offset 0) d
+        order by 2
+        on conflict ("deduplicationKey") where "kind" = 'sync'
+            do update set "counter" = "OutgoingRequest"."counter" + 1
+        returning 1)
+    select (select count(*) from given), (select max(g."sequenceId") from given g), (select count(*) from asked)
+      into rows_given, last_id, targets_asked;
+end $body$ $fn$, settings, picked, ranked, taken, touched, held, updates, results);
+end $_$;
+
+COMMENT ON FUNCTION public.build_sequencer() IS 'Writes the functions of a pass from the registered relations and dependencies.';
+
+CREATE FUNCTION public.default_tenant_key() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    new."tenantKey" := coalesce(new."tenantKey", new."id"::text);
+    return new;
+end $$;
+
+CREATE FUNCTION public.enqueue_tenant_sync(tenancy uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    asked bigint;
+begin
+    -- Insert-only: an application's open transaction must hold no row that the engine waits for.
+    insert into "OutgoingRequest" ("kind", "deduplicationKey", "tenancyId", "databaseId")
+    select 'ask', 'sync:' || d."tenancyId" || ':' || d."id", d."tenancyId", d."id"
+    from "ExternalDatabase" d
+    where d."tenancyId" = tenancy and d."state" <> 'paused'
+    order by 2;
+    get diagnostics asked = row_count;
+    return asked;
+end $$;
+
+COMMENT ON FUNCTION public.enqueue_tenant_sync(tenancy uuid) IS 'Asks for a sync of all targets of a tenancy; returns how many were asked for. A tenancy without a target is never enqueued.';
+
+CREATE FUNCTION public.keep_sequence_columns() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if coalesce(current_setting('tenant_sync.sequencing', true), '') <> 'on' then
+        new."sequenceId" := old."sequenceId";
+        new."shouldUpdateSequenceId" := old."shouldUpdateSequenceId";
+        new."changedBy" := old."changedBy";
+    end if;
+    return new;
+end $$;
+
+COMMENT ON FUNCTION public.keep_sequence_columns() IS 'Lets only the sequencer write the sequence columns of a row that did not change otherwise.';
+
+CREATE FUNCTION public.log_deleted_row() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $$
+begin
+    -- The trigger's arguments are the key columns.
+    insert into "DeletedRow" ("tenancyId", "tableName", "primaryKey")
+    select (j.r ->> 'tenancyId')::uuid, tg_table_name,
+           (select jsonb_object_agg(k.k, j.r -> k.k) from unnest(tg_argv) k (k))
+    from (select to_jsonb(g) as r from gone g) j
+    where j.r ->> 'tenancyId' is not null;
+    return null;
+end $$;
+
+COMMENT ON FUNCTION public.log_deleted_row() IS 'Leaves a tombstone for each deleted row; AFTER DELETE by statement, OLD TABLE AS gone.';
+
+CREATE FUNCTION public.log_moved_row() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $$
+declare
+    row_before jsonb := to_jsonb(old);
+begin
+    insert into "DeletedRow" ("tenancyId", "tableName", "primaryKey")
+    select (row_before ->> 'tenancyId')::uuid, tg_table_name,
+           (select jsonb_object_agg(k.k, row_before -> k.k) from unnest(tg_argv) k (k))
+    where row_before ->> 'tenancyId' is not null;
+    return null;
+end $$;
+
+COMMENT ON FUNCTION public.log_moved_row() IS 'Leaves a tombstone for the old key of a row whose key or tenant changed.';
+
+CREATE FUNCTION public.log_truncated_rows() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $_$
+begin
+    execute format(
+        'insert into "DeletedRow" ("tenancyId", "tableName", "primaryKey")
+         select r."tenancyId", %L, (select jsonb_object_agg(k.k, to_jsonb(r) -> k.k) from unnest($1) k (k))
+         from %I.%I r where r."tenancyId" is not null',
+        tg_table_name, tg_table_schema, tg_table_name) using tg_argv;
+    return null;
+end $_$;
+
+COMMENT ON FUNCTION public.log_truncated_rows() IS 'Leaves a tombstone for each row that TRUNCATE is about to remove.';
+
+CREATE FUNCTION public.note_source_rewound(watermark bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    newest "SequencerPass";
+begin
+    perform set_config('lock_timeout', '10s', true);
+    perform pg_advisory_xact_lock(1952805748, hashtext(current_schema()));
+    select * into newest from "SequencerPass" order by "pass" desc limit 1;
+    if newest is null or watermark <= newest."lastSequenceId" then
+        return false;
+    end if;
+    insert into "SourceEpoch" ("firstSequenceId", "reason")
+    values (newest."lastSequenceId" + 1, 'a target was ahead of this database');
+    -- A watermark is a stranger's input: a jump that no loss could explain is not made, the target is mended only.
+    if watermark - newest."lastSequenceId" <= 1000000000 then
+        perform setval('global_seq_id', greatest(watermark, (select last_value from global_seq_id)));
+        insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt")
+        values (newest."pass" + 1, watermark, newest."fromXid", newest."revisit", newest."scannedFullyAt");
+    end if;
+    return true;
+end $$;
+
+COMMENT ON FUNCTION public.note_source_rewound(watermark bigint) IS 'Begins a new epoch and lets the sequence jump past a watermark from a lost future; false if there is nothing to note.';
+
+CREATE FUNCTION public.reset_sequence_id_on_update() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    -- Whatever the application wrote into these columns (an ORM that saves a row it read earlier, a copied
+    -- row) is replaced: else it could hide a change.
+    new."sequenceId" := case when tg_op = 'UPDATE' then old."sequenceId" end;
+    new."shouldUpdateSequenceId" := true;
+    new."changedBy" := pg_current_xact_id();
+    return new;
+end $$;
+
+COMMENT ON FUNCTION public.reset_sequence_id_on_update() IS 'Flags a new or changed row for the sequencer.';
+
+CREATE FUNCTION public.sequencer_find(from_xid xid8, revisit xid8[], scan_limit integer, OUT tenancies uuid[], OUT xids xid8[], OUT stopped_at xid8) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+    hit record;
+    at_x xid8;
+    at_t uuid;
+    last_x xid8;
+    seen bigint := 0;
+begin
+    tenancies := '{}'; xids := '{}';
+    
+    -- DeletedRow
+    for hit in
+        with fresh as materialized (
+            (select r."changedBy" as x, r."tenancyId" as t from "DeletedRow" r
+             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+            union all
+            (select r."changedBy", r."tenancyId" from "DeletedRow" r
+             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             order by r."changedBy", r."tenancyId" limit scan_limit))
+        select f.t, min(f.x) as x, max(f.x) as last_x, count(*) as n from fresh f group by f.t
+    loop
+        seen := seen + hit.n;
+        tenancies := tenancies || hit.t;
+        xids := xids || hit.x;
+        if last_x is null or hit.last_x > last_x then last_x := hit.last_x; end if;
+    end loop;
+    if seen >= scan_limit then
+        -- More than one look can take: from here on hop from pair to pair, however many rows each has.
+        seen := 0;
+        at_x := last_x; at_t := '00000000-0000-0000-0000-000000000000';
+        loop
+            select r."changedBy", r."tenancyId" into at_x, at_t from "DeletedRow" r
+            where r."shouldUpdateSequenceId" and (r."changedBy", r."tenancyId") > (at_x, at_t)
+            order by r."changedBy", r."tenancyId" limit 1;
+            exit when not found;
+            tenancies := tenancies || at_t;
+            xids := xids || at_x;
+            seen := seen + 1;
+            if seen >= scan_limit then
+                stopped_at := least(coalesce(stopped_at, at_x), at_x);
+                exit;
+            end if;
+        end loop;
+    end if;
+    seen := 0; last_x := null;
+    -- ChangedRow
+    for hit in
+        with fresh as materialized (
+            (select r."changedBy" as x, r."tenancyId" as t from "ChangedRow" r
+             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+            union all
+            (select r."changedBy", r."tenancyId" from "ChangedRow" r
+             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             order by r."changedBy", r."tenancyId" limit scan_limit))
+        select f.t, min(f.x) as x, max(f.x) as last_x, count(*) as n from fresh f group by f.t
+    loop
+        seen := seen + hit.n;
+        tenancies := tenancies || hit.t;
+        xids := xids || hit.x;
+        if last_x is null or hit.last_x > last_x then last_x := hit.last_x; end if;
+    end loop;
+    if seen >= scan_limit then
+        -- More than one look can take: from here on hop from pair to pair, however many rows each has.
+        seen := 0;
+        at_x := last_x; at_t := '00000000-0000-0000-0000-000000000000';
+        loop
+            select r."changedBy", r."tenancyId" into at_x, at_t from "ChangedRow" r
+            where r."shouldUpdateSequenceId" and (r."changedBy", r."tenancyId") > (at_x, at_t)
+            order by r."changedBy", r."tenancyId" limit 1;
+            exit when not found;
+            tenancies := tenancies || at_t;
+            xids := xids || at_x;
+            seen := seen + 1;
+            if seen >= scan_limit then
+                stopped_at := least(coalesce(stopped_at, at_x), at_x);
+                exit;
+            end if;
+        end loop;
+    end if;
+    seen := 0; last_x := null;
+    -- ProjectUser
+    for hit in
+        with fresh as materialized (
+            (select r."changedBy" as x, r."tenancyId" as t from "ProjectUser" r
+             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+            union all
+            (select r."changedBy", r."tenancyId" from "ProjectUser" r
+             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             order by r."changedBy", r."tenancyId" limit scan_limit))
+        select f.t, min(f.x) as x, max(f.x) as last_x, count(*) as n from fresh f group by f.t
+    loop
+        seen := seen + hit.n;
+        tenancies := tenancies || hit.t;
+        xids := xids || hit.x;
+        if last_x is null or hit.last_x > last_x then last_x := hit.last_x; end if;
+    end loop;
+    if seen >= scan_limit then
+        -- More than one look can take: from here on hop from pair to pair, however many rows each has.
+        seen := 0;
+        at_x := last_x; at_t := '00000000-0000-0000-0000-000000000000';
+        loop
+            select r."changedBy", r."tenancyId" into at_x, at_t from "ProjectUser" r
+            where r."shouldUpdateSequenceId" and (r."changedBy", r."tenancyId") > (at_x, at_t)
+            order by r."changedBy", r."tenancyId" limit 1;
+            exit when not found;
+            tenancies := tenancies || at_t;
+            xids := xids || at_x;
+            seen := seen + 1;
+            if seen >= scan_limit then
+                stopped_at := least(coalesce(stopped_at, at_x), at_x);
+                exit;
+            end if;
+        end loop;
+    end if;
+    seen := 0; last_x := null;
+    -- ContactChannel
+    for hit in
+        with fresh as materialized (
+            (select r."changedBy" as x, r."tenancyId" as t from "ContactChannel" r
+             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+            union all
+            (select r."changedBy", r."tenancyId" from "ContactChannel" r
+             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             order by r."changedBy", r."tenancyId" limit scan_limit))
+        select f.t, min(f.x) as x, max(f.x) as last_x, count(*) as n from fresh f group by f.t
+    loop
+        seen := seen + hit.n;
+        tenancies := tenancies || hit.t;
+        xids := xids || hit.x;
+        if last_x is null or hit.last_x > last_x then last_x := hit.last_x; end if;
+    end loop;
+    if seen >= scan_limit then
+        -- More than one look can take: from here on hop from pair to pair, however many rows each has.
+        seen := 0;
+        at_x := last_x; at_t := '00000000-0000-0000-0000-000000000000';
+        loop
+            select r."changedBy", r."tenancyId" into at_x, at_t from "ContactChannel" r
+            where r."shouldUpdateSequenceId" and (r."changedBy", r."tenancyId") > (at_x, at_t)
+            order by r."changedBy", r."tenancyId" limit 1;
+            exit when not found;
+            tenancies := tenancies || at_t;
+            xids := xids || at_x;
+            seen := seen + 1;
+            if seen >= scan_limit then
+                stopped_at := least(coalesce(stopped_at, at_x), at_x);
+                exit;
+            end if;
+        end loop;
+    end if;
+    seen := 0; last_x := null;
+end $$;
+
+CREATE FUNCTION public.sequencer_give(tenancies uuid[], from_xids xid8[], share integer, OUT rows_given bigint, OUT last_id bigint, OUT targets_asked bigint) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+    with
+    wanted as materialized (select t.tenancy, t.from_xid from unnest(tenancies, from_xids) as t (tenancy, from_xid)),
+    -- A request that already waits is locked before anything gets an id: else a worker could take it up and
+    -- finish before the ids are visible, and nobody would ask again. Held by somebody: not this tenant now.
+    requests as materialized (
+        select q.id, q."tenancyId" from wanted t cross join lateral (
+            select r."id", r."tenancyId" from "OutgoingRequest" r
+            where r."kind" = 'sync' and r."tenancyId" = t.tenancy offset 0) q),
+    locked as materialized (
+        select l.id from (select q.id from requests q order by q.id) q cross join lateral (
+            select r."id" from "OutgoingRequest" r where r."id" = q.id for no key update of r skip locked) l),
+    served as materialized (
+        select t.tenancy, t.from_xid from wanted t
+        where t.tenancy not in (select q."tenancyId" from requests q where q.id not in (select l.id from locked l))),
+    
+    picked_1 as materialized (
+        select p.* from served t cross join lateral (
+            select r.ctid as at, r."changedBy", r."tenancyId", r."id", r."tableName", r."primaryKey" from "DeletedRow" r
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+              and not exists (select from "ParkedRow" k where k."relation" = 'DeletedRow' and k."tenancyId" = r."tenancyId"
+                              and k."retryAt" > now() and k."primaryKey" = jsonb_build_object('id', r.id))
+            order by r."changedBy" limit share for no key update of r skip locked) p
+        cross join lateral (select from "DeletedRow" v where v.ctid = p.at offset 0) seen),
+    picked_2 as materialized (
+        select p.* from served t cross join lateral (
+            select r.ctid as at, r."changedBy", r."tenancyId", r."id", r."tableName", r."primaryKey" from "ChangedRow" r
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+              and not exists (select from "ParkedRow" k where k."relation" = 'ChangedRow' and k."tenancyId" = r."tenancyId"
+                              and k."retryAt" > now() and k."primaryKey" = jsonb_build_object('id', r.id))
+            order by r."changedBy" limit share for no key update of r skip locked) p
+        cross join lateral (select from "ChangedRow" v where v.ctid = p.at offset 0) seen),
+    picked_3 as materialized (
+        select p.* from served t cross join lateral (
+            select r.ctid as at, r."changedBy", r."tenancyId", r."projectUserId" from "ProjectUser" r
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+              and not exists (select from "ParkedRow" k where k."relation" = 'ProjectUser' and k."tenancyId" = r."tenancyId"
+                              and k."retryAt" > now() and k."primaryKey" = jsonb_build_object('tenancyId', r."tenancyId", 'projectUserId', r."projectUserId"))
+            order by r."changedBy" limit share for no key update of r skip locked) p
+        cross join lateral (select from "ProjectUser" v where v.ctid = p.at offset 0) seen),
+    picked_4 as materialized (
+        select p.* from served t cross join lateral (
+            select r.ctid as at, r."changedBy", r."tenancyId", r."projectUserId", r.id from "ContactChannel" r
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+              and not exists (select from "ParkedRow" k where k."relation" = 'ContactChannel' and k."tenancyId" = r."tenancyId"
+                              and k."retryAt" > now() and k."primaryKey" = jsonb_build_object('tenancyId', r."tenancyId", 'projectUserId', r."projectUserId", 'id', r.id))
+            order by r."changedBy" limit share for no key update of r skip locked) p
+        cross join lateral (select from "ContactChannel" v where v.ctid = p.at offset 0) seen),
+    ranked as materialized (
+        select p.rel, p.at, row_number() over (partition by p."tenancyId" order by p."changedBy") as place
+        from (select 1 as rel, at, "changedBy", "tenancyId" from picked_1 union all select 2 as rel, at, "changedBy", "tenancyId" from picked_2 union all select 3 as rel, at, "changedBy", "tenancyId" from picked_3 union all select 4 as rel, at, "changedBy", "tenancyId" from picked_4) p),
+    
+    taken_1 as materialized (
+        select p.* from picked_1 p
+        where (p.at in (select q.at from ranked q where q.rel = 1 and q.place <= share)) is true),
+    taken_2 as materialized (
+        select p.* from picked_2 p
+        where (p.at in (select q.at from ranked q where q.rel = 2 and q.place <= share)) is true),
+    taken_3 as materialized (
+        select p.* from picked_3 p
+        where (p.at in (select q.at from ranked q where q.rel = 3 and q.place <= share)) is true),
+    taken_4 as materialized (
+        select p.* from picked_4 p
+        where (p.at in (select q.at from ranked q where q.rel = 4 and q.place <= share)) is true), 
+    touched_4_3 as materialized (
+        select c.at as by_at, d.at from taken_4 c cross join lateral (
+            select d.ctid as at from "ProjectUser" d where d."tenancyId" = c."tenancyId" and d."projectUserId" = c."projectUserId" and d."tenancyId" = c."tenancyId" offset 0) d),
+    touched_1_4_3 as materialized (
+        select c.at as by_at, d.at from taken_1 c cross join lateral (
+            select d.ctid as at from "ProjectUser" d where d."tenancyId" = (c."primaryKey" ->> 'tenancyId')::uuid and d."projectUserId" = (c."primaryKey" ->> 'projectUserId')::uuid and d."tenancyId" = c."tenancyId" offset 0) d
+        where c."tableName" = 'ContactChannel'),
+    touched_2_4_3 as materialized (
+        select c.at as by_at, d.at from taken_2 c cross join lateral (
+            select d.ctid as at from "ProjectUser" d where d."tenancyId" = (c."primaryKey" ->> 'tenancyId')::uuid and d."projectUserId" = (c."primaryKey" ->> 'projectUserId')::uuid and d."tenancyId" = c."tenancyId" offset 0) d
+        where c."tableName" = 'ContactChannel'), 
+    ready_3 as materialized (
+        select at from picked_3
+        union all
+        select h.at from (select at from touched_4_3 union select at from touched_1_4_3 union select at from touched_2_4_3 except select at from picked_3) w cross join lateral (
+            select r.ctid as at from "ProjectUser" r
+            where r.ctid = w.at
+              and not exists (select from "ParkedRow" k where k."relation" = 'ProjectUser' and k."tenancyId" = r."tenancyId"
+                              and k."retryAt" > now() and k."primaryKey" = jsonb_build_object('tenancyId', r."tenancyId", 'projectUserId', r."projectUserId"))
+            for no key update of r skip locked) h
+        where h.at = w.at), 
+    given_1 as (
+        update "DeletedRow" r set "sequenceId" = nextval('global_seq_id'), "shouldUpdateSequenceId" = false
+        where r.ctid = any (array(select at from taken_1 where at not in (select x.by_at from touched_1_4_3 x where x.at not in (select at from ready_3)))) returning r."tenancyId", r."sequenceId"),
+    given_2 as (
+        update "ChangedRow" r set "sequenceId" = nextval('global_seq_id'), "shouldUpdateSequenceId" = false
+        where r.ctid = any (array(select at from taken_2 where at not in (select x.by_at from touched_2_4_3 x where x.at not in (select at from ready_3)))) returning r."tenancyId", r."sequenceId"),
+    given_3 as (
+        update "ProjectUser" r set "sequenceId" = nextval('global_seq_id'), "shouldUpdateSequenceId" = false
+        where r.ctid = any (array(select at from taken_3 union select x.at from touched_4_3 x where (x.at in (select at from ready_3)) is true union select x.at from touched_1_4_3 x where (x.at in (select at from ready_3)) is true union select x.at from touched_2_4_3 x where (x.at in (select at from ready_3)) is true)) returning r."tenancyId", r."sequenceId"),
+    given_4 as (
+        update "ContactChannel" r set "sequenceId" = nextval('global_seq_id'), "shouldUpdateSequenceId" = false
+        where r.ctid = any (array(select at from taken_4 where at not in (select x.by_at from touched_4_3 x where x.at not in (select at from ready_3)))) returning r."tenancyId", r."sequenceId"),
+    given as materialized (select "tenancyId", "sequenceId" from given_1 union all select "tenancyId", "sequenceId" from given_2 union all select "tenancyId", "sequenceId" from given_3 union all select "tenancyId", "sequenceId" from given_4),
+    asked as (
+        insert into "OutgoingRequest" ("kind", "deduplicationKey", "tenancyId", "databaseId", "dueAt")
+        select 'sync', 'sync:' || d."tenancyId" || ':' || d."id", d."tenancyId", d."id", clock_timestamp()
+        from (select distinct g."tenancyId" from given g) g
+        cross join lateral (select e."tenancyId", e."id" from "ExternalDatabase" e
+                            where e."tenancyId" = g."tenancyId" and e."state" <> 'paused' offset 0) d
+        order by 2
+        on conflict ("deduplicationKey") where "kind" = 'sync'
+            do update set "counter" = "OutgoingRequest"."counter" + 1
+        returning 1)
+    select (select count(*) from given), (select max(g."sequenceId") from given g), (select count(*) from asked)
+      into rows_given, last_id, targets_asked;
+end $$;
+
+CREATE FUNCTION public.sequencer_has_pending(from_xid xid8, revisit xid8[]) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+    return exists (select from "DeletedRow" r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
+             or exists (select from "DeletedRow" r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit)) or exists (select from "ChangedRow" r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
+             or exists (select from "ChangedRow" r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit)) or exists (select from "ProjectUser" r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
+             or exists (select from "ProjectUser" r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit)) or exists (select from "ContactChannel" r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
+             or exists (select from "ContactChannel" r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit));
+end $$;
+
+CREATE FUNCTION public.sequencer_leftover(tenancies uuid[], from_xids xid8[]) RETURNS TABLE(tenancy uuid, from_xid xid8)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+    return query
+    select t.tenancy, l.x from unnest(tenancies, from_xids) as t (tenancy, from_xid)
+    cross join lateral (select min(p.x) as x from ((select r."changedBy" as x from "DeletedRow" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
+              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ChangedRow" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
+              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ProjectUser" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
+              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ContactChannel" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
+              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)) p) l
+    where l.x is not null;
+end $$;
+
+CREATE FUNCTION public.sequencer_park(tenancy uuid, tries integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+declare
+    rel record;
+    candidate record;
+    key_json text;
+    parked bigint := 0;
+begin
+    for rel in select * from "SequencedRelation" order by "ordinal" loop
+        select string_agg(format('%L, r.%I', c, c), ', ') into key_json from unnest(rel."keyColumns") c;
+        for candidate in execute format(
+            'select r.ctid as at, jsonb_build_object(%s) as key from %I r where r."tenancyId" = $1
+               and r."shouldUpdateSequenceId" order by r."changedBy" limit $2 for no key update skip locked',
+            key_json, rel."relation") using tenancy, tries
+        loop
+            begin
+                execute format('update %I set "sequenceId" = nextval(''global_seq_id'') where ctid = $1', rel."relation")
+                    using candidate.at;
+                raise exception using errcode = 'TS001', message = 'taken back';
+            exception
+                when sqlstate 'TS001' then null;
+                when others then
+                    insert into "ParkedRow" as p ("relation", "tenancyId", "primaryKey", "sqlState", "retryAt")
+                    values (rel."relation", tenancy, candidate.key, sqlstate, now() + interval '10 seconds')
+                    on conflict ("relation", "tenancyId", "primaryKey") do update set
+                        "attempts" = p."attempts" + 1, "sqlState" = excluded."sqlState",
+                        "retryAt" = now() + least(interval '1 hour', interval '10 seconds' * power(2, least(p."attempts", 12)));
+                    parked := parked + 1;
+            end;
+        end loop;
+    end loop;
+    return parked;
+end $_$;
+
+COMMENT ON FUNCTION public.sequencer_park(tenancy uuid, tries integer) IS 'Parks the rows of a tenancy that refuse an id; returns how many.';
+
+CREATE FUNCTION public.tail_start(tenancy uuid) RETURNS xid8
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select case
+        when p."fromXid" is null or p."fromXid" > pg_snapshot_xmax(pg_current_snapshot()) then '0'::xid8
+        else least(p."fromXid", (select min(x) from unnest(p."revisit") x),
+                   (select b."fromXid" from "SequencerBacklog" b where b."tenancyId" = tenancy))
+    end
+    from (select 1) one left join lateral (
+        select s."fromXid", s."revisit" from "SequencerPass" s order by s."pass" desc limit 1) p on true
+$$;
+
+COMMENT ON FUNCTION public.tail_start(tenancy uuid) IS 'Lower bound for the transactions of a tenancy''s flagged rows in this snapshot.';
+
+CREATE FUNCTION public.watch_relation(relation_name text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    watched "SequencedRelation";
+    changed text;
+    moved text;
+    key_arguments text;
+    trigger_name text;
+begin
+    select * into strict watched from "SequencedRelation" where "relation" = relation_name;
+    if cardinality(watched."columns") = 0 then
+        return;
+    end if;
+    select format('row(%s)::record operator(pg_catalog.*<>) row(%s)::record',
+                  string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
+      into changed from unnest(watched."columns") c;
+    select format('row(%s)::record operator(pg_catalog.*<>) row(%s)::record',
+                  string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', ')),
+           string_agg(quote_literal(c), ', ')
+      into moved, key_arguments from unnest(watched."keyColumns") c;
+
+    execute format('create or replace trigger "~tenant_sync_insert" before insert on %I
+        for each row execute function reset_sequence_id_on_update()', relation_name);
+    execute format('create or replace trigger "~tenant_sync_update" before update on %I
+        for each row when (%s) execute function reset_sequence_id_on_update()', relation_name, changed);
+    execute format('create or replace trigger "~tenant_sync_keep" before update on %I
+        for each row when (not (%s) and row(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy")::record
+            operator(pg_catalog.*<>) row(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")::record)
+        execute function keep_sequence_columns()', relation_name, changed);
+    execute format('create or replace trigger "~tenant_sync_moved" after update on %I
+        for each row when (%s) execute function log_moved_row(%s)', relation_name, moved, key_arguments);
+    execute format('create or replace trigger "~tenant_sync_delete" after delete on %I
+        referencing old table as gone for each statement execute function log_deleted_row(%s)',
+        relation_name, key_arguments);
+    execute format('create or replace trigger "~tenant_sync_truncate" before truncate on %I
+        for each statement execute function log_truncated_rows(%s)', relation_name, key_arguments);
+    -- Restore and replication tools write with session_replication_role = replica.
+    foreach trigger_name in array array['insert', 'update', 'keep', 'moved', 'delete', 'truncate'] loop
+        execute format('alter table %I enable always trigger %I', relation_name, '~tenant_sync_' || trigger_name);
+    end loop;
+end $$;
+
+COMMENT ON FUNCTION public.watch_relation(relation_name text) IS 'Creates the triggers of a sequenced relation.';
+
+CREATE TABLE public."AuthMethod" (
+    "tenancyId" uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    "projectUserId" uuid,
+    type text,
+    provider text,
+    CONSTRAINT "the method is a known one" CHECK ((type = ANY (ARRAY['password'::text, 'otp'::text, 'passkey'::text, 'oauth'::text])))
+);
+
+CREATE TABLE public."CacheEntry" (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    namespace text NOT NULL,
+    "cacheKey" text NOT NULL,
+    payload jsonb,
+    "expiresAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public."ChangedRow" (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    "tenancyId" uuid NOT NULL,
+    "tableName" text NOT NULL,
+    "primaryKey" jsonb NOT NULL,
+    "changedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "sequenceId" bigint,
+    "shouldUpdateSequenceId" boolean DEFAULT true NOT NULL,
+    "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CONSTRAINT "the key is an object of column and value" CHECK ((jsonb_typeof("primaryKey") = 'object'::text))
+);
+
+COMMENT ON TABLE public."ChangedRow" IS 'Pointers to changed rows of the operator''s own tables, which carry no columns of ours.';
+
+CREATE TABLE public."ContactChannel" (
+    "tenancyId" uuid NOT NULL,
+    "projectUserId" uuid NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    type text DEFAULT 'EMAIL'::text NOT NULL,
+    value text DEFAULT ''::text NOT NULL,
+    "isPrimary" boolean DEFAULT false NOT NULL,
+    "isVerified" boolean DEFAULT false NOT NULL,
+    "usedForAuth" boolean DEFAULT false NOT NULL,
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "sequenceId" bigint,
+    "shouldUpdateSequenceId" boolean DEFAULT true NOT NULL,
+    "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL
+);
+
+CREATE TABLE public."DeletedRow" (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    "tenancyId" uuid NOT NULL,
+    "tableName" text NOT NULL,
+    "primaryKey" jsonb NOT NULL,
+    "deletedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "sequenceId" bigint,
+    "shouldUpdateSequenceId" boolean DEFAULT true NOT NULL,
+    "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    CONSTRAINT "the key is an object of column and value" CHECK ((jsonb_typeof("primaryKey") = 'object'::text))
+);
+
+COMMENT ON TABLE public."DeletedRow" IS 'Tombstones: key columns of what was deleted, nothing else. Purged once every target of the tenant is past them.';
+
+CREATE TABLE public."Event" (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "eventStartedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "systemEventTypeIds" text[] DEFAULT '{}'::text[] NOT NULL,
+    data jsonb DEFAULT '{}'::jsonb NOT NULL,
+    "endUserIpInfoGuessId" uuid
+);
+
+CREATE TABLE public."EventIpInfo" (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    ip text,
+    "countryCode" text,
+    "regionCode" text,
+    "cityName" text
+);
+
+CREATE TABLE public."ExternalDatabase" (
+    "tenancyId" uuid NOT NULL,
+    id text NOT NULL,
+    type text DEFAULT 'postgres'::text NOT NULL,
+    "connectionString" bytea,
+    "keyId" text,
+    "displayUrl" text,
+    schema text,
+    mappings text[],
+    "readRoles" text[] DEFAULT '{}'::text[] NOT NULL,
+    "caCertificates" text,
+    state text DEFAULT 'ok'::text NOT NULL,
+    "lastError" text,
+    "lastErrorClass" text,
+    "consecutiveFailures" integer DEFAULT 0 NOT NULL,
+    "nextAttemptAt" timestamp with time zone,
+    "nextVisitAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "lastSuccessAt" timestamp with time zone,
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a connection string has its key id" CHECK ((("connectionString" IS NULL) = ("keyId" IS NULL))),
+    CONSTRAINT "failures are counted upwards" CHECK (("consecutiveFailures" >= 0)),
+    CONSTRAINT "only postgres targets are known" CHECK ((type = 'postgres'::text)),
+    CONSTRAINT "the id is 1 to 63 plain characters" CHECK ((id ~ '^[A-Za-z0-9_-]{1,63}$'::text)),
+    CONSTRAINT "the state is a known one" CHECK ((state = ANY (ARRAY['ok'::text, 'retrying'::text, 'broken'::text, 'paused'::text, 'refused'::text])))
+);
+
+COMMENT ON TABLE public."ExternalDatabase" IS 'A target: one external database (and schema) of a tenant.';
+
+COMMENT ON COLUMN public."ExternalDatabase"."connectionString" IS 'Encrypted with the key "keyId"; never readable from here alone.';
+
+COMMENT ON COLUMN public."ExternalDatabase"."displayUrl" IS 'The connection string without its password, to recognise it by.';
+
+COMMENT ON COLUMN public."ExternalDatabase".schema IS 'Schema in the target; null = sync.schema of the configuration.';
+
+COMMENT ON COLUMN public."ExternalDatabase".mappings IS 'Names of the mappings that go there; null = all.';
+
+COMMENT ON COLUMN public."ExternalDatabase"."lastError" IS 'Our sentence for what went wrong; never the server''s own text, which carries values.';
+
+COMMENT ON COLUMN public."ExternalDatabase"."nextVisitAt" IS 'When an idle target is looked at again (sweep and heartbeat in one).';
+
+CREATE TABLE public."Fusebox" (
+    id boolean DEFAULT true NOT NULL,
+    "sequencerEnabled" boolean DEFAULT true NOT NULL,
+    "pollerEnabled" boolean DEFAULT true NOT NULL,
+    "syncEngineEnabled" boolean DEFAULT true NOT NULL,
+    "requestsEnabled" boolean DEFAULT true NOT NULL,
+    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "updatedBy" text,
+    CONSTRAINT "there is one fusebox" CHECK (id)
+);
+
+COMMENT ON TABLE public."Fusebox" IS 'One row of switches; a worker honours them within a second.';
+
+CREATE TABLE public."OutgoingRequest" (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    kind text DEFAULT 'sync'::text NOT NULL,
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "deduplicationKey" text,
+    "tenancyId" uuid,
+    "databaseId" text,
+    lane text DEFAULT 'live'::text NOT NULL,
+    "dueAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "startedFulfillingAt" timestamp with time zone,
+    "runningSince" timestamp with time zone,
+    "workerId" text,
+    claim bigint DEFAULT 0 NOT NULL,
+    counter bigint DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    CONSTRAINT "a sync names its target" CHECK (((kind <> 'sync'::text) OR ("deduplicationKey" IS NOT NULL))),
+    CONSTRAINT "only what was claimed runs" CHECK ((("runningSince" IS NULL) OR ("startedFulfillingAt" IS NOT NULL))),
+    CONSTRAINT "the lane is live or bulk" CHECK ((lane = ANY (ARRAY['live'::text, 'bulk'::text])))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
+
+COMMENT ON TABLE public."OutgoingRequest" IS 'Outbox. One row of kind sync for each target with something to do: pending, queued, running, gone. A row of kind ask is an application''s wish, folded into sync rows by the poller.';
+
+COMMENT ON COLUMN public."OutgoingRequest"."dueAt" IS 'When the row may be taken up. Claiming and running move it on by a lease, so a lapsed lease is due by itself.';
+
+COMMENT ON COLUMN public."OutgoingRequest"."startedFulfillingAt" IS 'When a poller claimed the row; null = pending.';
+
+COMMENT ON COLUMN public."OutgoingRequest"."runningSince" IS 'When a worker took the job up.';
+
+COMMENT ON COLUMN public."OutgoingRequest".claim IS 'Raised by each claim; a message that carries another number is stale.';
+
+COMMENT ON COLUMN public."OutgoingRequest".counter IS 'Raised each time it is asked for again; a worker removes the row only if it is the one it saw when it started.';
+
+CREATE TABLE public."ParkedRow" (
+    relation text NOT NULL,
+    "tenancyId" uuid NOT NULL,
+    "primaryKey" jsonb NOT NULL,
+    "sqlState" text NOT NULL,
+    attempts integer DEFAULT 1 NOT NULL,
+    "parkedAt" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    "retryAt" timestamp with time zone NOT NULL
+);
+
+COMMENT ON TABLE public."ParkedRow" IS 'Rows that refused their sequence id (a trigger of the application''s, for example) and stop nobody else meanwhile.';
+
+CREATE TABLE public."Project" (
+    id text NOT NULL,
+    "displayName" text DEFAULT ''::text NOT NULL,
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public."Project" IS 'A product of the SaaS company; owns tenancies.';
+
+CREATE TABLE public."ProjectUser" (
+    "tenancyId" uuid NOT NULL,
+    "projectUserId" uuid DEFAULT gen_random_uuid() NOT NULL,
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "lastActiveAt" timestamp with time zone,
+    "signedUpAt" timestamp with time zone,
+    "displayName" text,
+    "profileImageUrl" text,
+    "clientMetadata" jsonb,
+    "clientReadOnlyMetadata" jsonb,
+    "serverMetadata" jsonb,
+    "isAnonymous" boolean DEFAULT false NOT NULL,
+    "sequenceId" bigint,
+    "shouldUpdateSequenceId" boolean DEFAULT true NOT NULL,
+    "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL
+);
+
+CREATE TABLE public."SchemaMigration" (
+    "migrationName" text NOT NULL,
+    checksum text NOT NULL,
+    breaking boolean DEFAULT false NOT NULL,
+    "startedAt" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    "finishedAt" timestamp with time zone,
+    progress jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+
+COMMENT ON TABLE public."SchemaMigration" IS 'tenant-sync: the migrations of this schema';
+
+COMMENT ON COLUMN public."SchemaMigration".checksum IS 'SHA-256 of the file';
+
+COMMENT ON COLUMN public."SchemaMigration".breaking IS 'an older version must not run on this schema';
+
+COMMENT ON COLUMN public."SchemaMigration"."finishedAt" IS 'null while it runs and after it failed half-way';
+
+COMMENT ON COLUMN public."SchemaMigration".progress IS 'how far one got that runs outside a transaction';
+
+CREATE TABLE public."SequencedDependency" (
+    changed text NOT NULL,
+    dependent text NOT NULL,
+    "changedColumns" text[] NOT NULL,
+    "dependentColumns" text[] NOT NULL,
+    CONSTRAINT "columns come in pairs" CHECK ((cardinality("changedColumns") = cardinality("dependentColumns")))
+);
+
+COMMENT ON TABLE public."SequencedDependency" IS 'A change of a row there gives the matching rows here a new id, too (a channel and its user).';
+
+CREATE TABLE public."SequencedRelation" (
+    relation text NOT NULL,
+    "keyColumns" text[] NOT NULL,
+    columns text[] DEFAULT '{}'::text[] NOT NULL,
+    ordinal integer NOT NULL
+);
+
+COMMENT ON TABLE public."SequencedRelation" IS 'Relations whose changes get ids. Each has "tenancyId", "sequenceId", "shouldUpdateSequenceId" and "changedBy".';
+
+COMMENT ON COLUMN public."SequencedRelation".columns IS 'Columns that count as a change: those that a mapping reads, and the key. Empty: the relation is only ever appended to.';
+
+ALTER TABLE public."SequencedRelation" ALTER COLUMN ordinal ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public."SequencedRelation_ordinal_seq"
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public."SequencerBacklog" (
+    "tenancyId" uuid NOT NULL,
+    "fromXid" xid8 NOT NULL,
+    "servedPass" bigint DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    "notBefore" timestamp with time zone,
+    "lastError" text
+);
+
+COMMENT ON TABLE public."SequencerBacklog" IS 'Tenants that a pass could not finish: more rows than their share, locked rows, refused rows.';
+
+CREATE TABLE public."SequencerPass" (
+    pass bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    "lastSequenceId" bigint NOT NULL,
+    "fromXid" xid8 NOT NULL,
+    revisit xid8[] DEFAULT '{}'::xid8[] NOT NULL,
+    "scannedFullyAt" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    rows bigint DEFAULT 0 NOT NULL
+);
+
+COMMENT ON TABLE public."SequencerPass" IS 'Ledger of passes, newest last; appended, never updated, so that the newest is found at once under any old snapshot.';
+
+COMMENT ON COLUMN public."SequencerPass"."lastSequenceId" IS 'The horizon: every id up to here is visible wherever this row is.';
+
+COMMENT ON COLUMN public."SequencerPass"."fromXid" IS 'Pending changes of transactions before this one are all known (backlog), but for those in "revisit".';
+
+COMMENT ON COLUMN public."SequencerPass".revisit IS 'Transactions before "fromXid" that were still running.';
+
+CREATE TABLE public."SourceEpoch" (
+    number bigint NOT NULL,
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    "startedAt" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    "postmasterStartedAt" timestamp with time zone DEFAULT pg_postmaster_start_time() NOT NULL,
+    "firstSequenceId" bigint NOT NULL,
+    reason text NOT NULL
+);
+
+COMMENT ON TABLE public."SourceEpoch" IS 'Lives of this database: a restart, failover, restore or clone begins one. Ids are comparable only as far as the epochs in between show no step back.';
+
+COMMENT ON COLUMN public."SourceEpoch"."firstSequenceId" IS 'Lowest id that this epoch may have given. A target of an earlier epoch with a watermark at or above it has seen changes that were lost.';
+
+ALTER TABLE public."SourceEpoch" ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public."SourceEpoch_number_seq"
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public."SyncSample" (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    "tenancyId" uuid,
+    "databaseId" text,
+    name text DEFAULT ''::text NOT NULL,
+    value double precision
+);
+
+COMMENT ON TABLE public."SyncSample" IS 'History for charts, kept 7 days.';
+
+ALTER TABLE public."SyncSample" ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public."SyncSample_id_seq"
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public."SyncState" (
+    "tenancyId" uuid NOT NULL,
+    "databaseId" text NOT NULL,
+    "mappingName" text NOT NULL,
+    "lastSyncedSequenceId" bigint DEFAULT 0 NOT NULL,
+    "completeAsOf" timestamp with time zone,
+    "mappingVersion" integer,
+    filling boolean DEFAULT false NOT NULL,
+    "fillRequested" boolean DEFAULT false NOT NULL,
+    "rowsWritten" bigint DEFAULT 0 NOT NULL,
+    "refusedRows" integer DEFAULT 0 NOT NULL,
+    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public."SyncState" IS 'Progress of each mapping in each target: a copy for status and sweep; the watermark in the target is the truth.';
+
+COMMENT ON COLUMN public."SyncState".filling IS 'The target is being filled (first copy, new column, resync, repair).';
+
+COMMENT ON COLUMN public."SyncState"."fillRequested" IS 'An operator asked for a resync; taken back by the worker that begins it.';
+
+CREATE TABLE public."TargetSession" (
+    "tenancyId" uuid NOT NULL,
+    "databaseId" text NOT NULL,
+    slot integer NOT NULL,
+    "workerId" text NOT NULL,
+    "takenAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "wantedBy" text
+);
+
+COMMENT ON TABLE public."TargetSession" IS 'Bounds the sessions in one target over all workers (sync.target_connections): one row a session, held by a worker with a heartbeat.';
+
+COMMENT ON COLUMN public."TargetSession"."wantedBy" IS 'Another worker waits for this slot; its holder closes the session as soon as it is idle.';
+
+CREATE TABLE public."Tenancy" (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    "projectId" text NOT NULL,
+    "branchId" text DEFAULT 'main'::text NOT NULL,
+    "tenantKey" text NOT NULL,
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE public."Tenancy" IS 'One tenant. Its rows carry its id, or its key in tables of the operator''s own.';
+
+COMMENT ON COLUMN public."Tenancy"."tenantKey" IS 'Value of the tenant column in the operator''s own tables, as text; the id unless given.';
+
+CREATE TABLE public."TombstonePurge" (
+    "tenancyId" uuid NOT NULL,
+    "purgedThrough" bigint NOT NULL
+);
+
+COMMENT ON TABLE public."TombstonePurge" IS 'Tombstones of the tenant up to this id are gone; a target below it is filled again.';
+
+CREATE TABLE public."WorkerHeartbeat" (
+    id text NOT NULL,
+    kind text DEFAULT ''::text NOT NULL,
+    version text DEFAULT ''::text NOT NULL,
+    "startedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "lastSeenAt" timestamp with time zone DEFAULT now() NOT NULL,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+
+COMMENT ON TABLE public."WorkerHeartbeat" IS 'One row a running worker; not seen for 30 s = gone.';
+
+CREATE SEQUENCE public.global_seq_id
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE public.global_seq_id IS 'Ids of changes, given only inside backfill_null_sequence_ids, under its lock.';
+
+ALTER TABLE ONLY public."AuthMethod"
+    ADD CONSTRAINT "AuthMethod_pkey" PRIMARY KEY ("tenancyId", id);
+
+ALTER TABLE ONLY public."CacheEntry"
+    ADD CONSTRAINT "CacheEntry_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."ChangedRow"
+    ADD CONSTRAINT "ChangedRow_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."ContactChannel"
+    ADD CONSTRAINT "ContactChannel_pkey" PRIMARY KEY ("tenancyId", "projectUserId", id);
+
+ALTER TABLE ONLY public."DeletedRow"
+    ADD CONSTRAINT "DeletedRow_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."EventIpInfo"
+    ADD CONSTRAINT "EventIpInfo_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."Event"
+    ADD CONSTRAINT "Event_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."ExternalDatabase"
+    ADD CONSTRAINT "ExternalDatabase_pkey" PRIMARY KEY ("tenancyId", id);
+
+ALTER TABLE ONLY public."Fusebox"
+    ADD CONSTRAINT "Fusebox_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."OutgoingRequest"
+    ADD CONSTRAINT "OutgoingRequest_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."ParkedRow"
+    ADD CONSTRAINT "ParkedRow_pkey" PRIMARY KEY (relation, "tenancyId", "primaryKey");
+
+ALTER TABLE ONLY public."ProjectUser"
+    ADD CONSTRAINT "ProjectUser_pkey" PRIMARY KEY ("tenancyId", "projectUserId");
+
+ALTER TABLE ONLY public."Project"
+    ADD CONSTRAINT "Project_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."SchemaMigration"
+    ADD CONSTRAINT "SchemaMigration_pkey" PRIMARY KEY ("migrationName");
+
+ALTER TABLE ONLY public."SequencedDependency"
+    ADD CONSTRAINT "SequencedDependency_pkey" PRIMARY KEY (changed, dependent, "changedColumns", "dependentColumns");
+
+ALTER TABLE ONLY public."SequencedRelation"
+    ADD CONSTRAINT "SequencedRelation_pkey" PRIMARY KEY (relation);
+
+ALTER TABLE ONLY public."SequencerBacklog"
+    ADD CONSTRAINT "SequencerBacklog_pkey" PRIMARY KEY ("tenancyId");
+
+ALTER TABLE ONLY public."SequencerPass"
+    ADD CONSTRAINT "SequencerPass_pkey" PRIMARY KEY (pass);
+
+ALTER TABLE ONLY public."SourceEpoch"
+    ADD CONSTRAINT "SourceEpoch_id_key" UNIQUE (id);
+
+ALTER TABLE ONLY public."SourceEpoch"
+    ADD CONSTRAINT "SourceEpoch_pkey" PRIMARY KEY (number);
+
+ALTER TABLE ONLY public."SyncSample"
+    ADD CONSTRAINT "SyncSample_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."SyncState"
+    ADD CONSTRAINT "SyncState_pkey" PRIMARY KEY ("tenancyId", "databaseId", "mappingName");
+
+ALTER TABLE ONLY public."TargetSession"
+    ADD CONSTRAINT "TargetSession_pkey" PRIMARY KEY ("tenancyId", "databaseId", slot);
+
+ALTER TABLE ONLY public."Tenancy"
+    ADD CONSTRAINT "Tenancy_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."TombstonePurge"
+    ADD CONSTRAINT "TombstonePurge_pkey" PRIMARY KEY ("tenancyId");
+
+ALTER TABLE ONLY public."WorkerHeartbeat"
+    ADD CONSTRAINT "WorkerHeartbeat_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."ContactChannel"
+    ADD CONSTRAINT "one channel an id" UNIQUE ("tenancyId", id);
+
+ALTER TABLE ONLY public."CacheEntry"
+    ADD CONSTRAINT "one entry a key" UNIQUE (namespace, "cacheKey");
+
+ALTER TABLE ONLY public."Tenancy"
+    ADD CONSTRAINT "one tenancy a project and branch" UNIQUE ("projectId", "branchId");
+
+ALTER TABLE ONLY public."Tenancy"
+    ADD CONSTRAINT "one tenancy a tenant key" UNIQUE ("tenantKey");
+
+CREATE INDEX "AuthMethod_user" ON public."AuthMethod" USING btree ("tenancyId", "projectUserId");
+
+CREATE INDEX "CacheEntry_expiresAt" ON public."CacheEntry" USING btree ("expiresAt");
+
+CREATE INDEX "ChangedRow_fetch" ON public."ChangedRow" USING btree ("tenancyId", "tableName", "sequenceId");
+
+CREATE INDEX "ChangedRow_pending" ON public."ChangedRow" USING btree ("changedBy", "tenancyId") WHERE "shouldUpdateSequenceId";
+
+CREATE INDEX "ChangedRow_pending_by_tenancy" ON public."ChangedRow" USING btree ("tenancyId", "changedBy") WHERE "shouldUpdateSequenceId";
+
+CREATE INDEX "ContactChannel_fetch" ON public."ContactChannel" USING btree ("tenancyId", "sequenceId");
+
+CREATE UNIQUE INDEX "ContactChannel_one_primary_a_type" ON public."ContactChannel" USING btree ("tenancyId", "projectUserId", type) WHERE "isPrimary";
+
+CREATE INDEX "ContactChannel_pending" ON public."ContactChannel" USING btree ("changedBy", "tenancyId") WHERE "shouldUpdateSequenceId";
+
+CREATE INDEX "ContactChannel_pending_by_tenancy" ON public."ContactChannel" USING btree ("tenancyId", "changedBy") WHERE "shouldUpdateSequenceId";
+
+CREATE INDEX "DeletedRow_age" ON public."DeletedRow" USING btree ("deletedAt");
+
+CREATE INDEX "DeletedRow_fetch" ON public."DeletedRow" USING btree ("tenancyId", "tableName", "sequenceId");
+
+CREATE INDEX "DeletedRow_pending" ON public."DeletedRow" USING btree ("changedBy", "tenancyId") WHERE "shouldUpdateSequenceId";
+
+CREATE INDEX "DeletedRow_pending_by_tenancy" ON public."DeletedRow" USING btree ("tenancyId", "changedBy") WHERE "shouldUpdateSequenceId";
+
+CREATE INDEX "ExternalDatabase_nextVisitAt" ON public."ExternalDatabase" USING btree ("nextVisitAt") WHERE (state <> 'paused'::text);
+
+CREATE INDEX "ExternalDatabase_not_ok" ON public."ExternalDatabase" USING btree (state) WHERE (state <> 'ok'::text);
+
+CREATE INDEX "OutgoingRequest_asks" ON public."OutgoingRequest" USING btree ("createdAt") WHERE (kind = 'ask'::text);
+
+CREATE UNIQUE INDEX "OutgoingRequest_one_sync_a_target" ON public."OutgoingRequest" USING btree ("deduplicationKey") WHERE (kind = 'sync'::text);
+
+CREATE INDEX "OutgoingRequest_sync_due" ON public."OutgoingRequest" USING btree ("dueAt") WHERE (kind = 'sync'::text);
+
+CREATE INDEX "OutgoingRequest_sync_queued" ON public."OutgoingRequest" USING btree (id) WHERE ((kind = 'sync'::text) AND ("startedFulfillingAt" IS NOT NULL) AND ("runningSince" IS NULL));
+
+CREATE INDEX "OutgoingRequest_tenancy" ON public."OutgoingRequest" USING btree ("tenancyId") WHERE (kind = 'sync'::text);
+
+CREATE INDEX "ProjectUser_fetch" ON public."ProjectUser" USING btree ("tenancyId", "sequenceId");
+
+CREATE INDEX "ProjectUser_pending" ON public."ProjectUser" USING btree ("changedBy", "tenancyId") WHERE "shouldUpdateSequenceId";
+
+CREATE INDEX "ProjectUser_pending_by_tenancy" ON public."ProjectUser" USING btree ("tenancyId", "changedBy") WHERE "shouldUpdateSequenceId";
+
+CREATE INDEX "SyncSample_at" ON public."SyncSample" USING btree (at);
+
+CREATE INDEX "TargetSession_workerId" ON public."TargetSession" USING btree ("workerId");
+
+CREATE INDEX "WorkerHeartbeat_lastSeenAt" ON public."WorkerHeartbeat" USING btree ("lastSeenAt");
+
+CREATE TRIGGER default_tenant_key BEFORE INSERT OR UPDATE ON public."Tenancy" FOR EACH ROW WHEN ((new."tenantKey" IS NULL)) EXECUTE FUNCTION public.default_tenant_key();
+
+CREATE TRIGGER "~tenant_sync_delete" AFTER DELETE ON public."ContactChannel" REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION public.log_deleted_row('tenancyId', 'projectUserId', 'id');
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER "~tenant_sync_delete";
+
+CREATE TRIGGER "~tenant_sync_delete" AFTER DELETE ON public."ProjectUser" REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION public.log_deleted_row('tenancyId', 'projectUserId');
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_delete";
+
+CREATE TRIGGER "~tenant_sync_insert" BEFORE INSERT ON public."ContactChannel" FOR EACH ROW EXECUTE FUNCTION public.reset_sequence_id_on_update();
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER "~tenant_sync_insert";
+
+CREATE TRIGGER "~tenant_sync_insert" BEFORE INSERT ON public."ProjectUser" FOR EACH ROW EXECUTE FUNCTION public.reset_sequence_id_on_update();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_insert";
+
+CREATE TRIGGER "~tenant_sync_keep" BEFORE UPDATE ON public."ContactChannel" FOR EACH ROW WHEN (((NOT (ROW(old."tenancyId", old."projectUserId", old.id, old.type, old.value, old."isPrimary", old."isVerified", old."usedForAuth", old."createdAt") *<> ROW(new."tenancyId", new."projectUserId", new.id, new.type, new.value, new."isPrimary", new."isVerified", new."usedForAuth", new."createdAt"))) AND (ROW(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy") *<> ROW(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")))) EXECUTE FUNCTION public.keep_sequence_columns();
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER "~tenant_sync_keep";
+
+CREATE TRIGGER "~tenant_sync_keep" BEFORE UPDATE ON public."ProjectUser" FOR EACH ROW WHEN (((NOT (ROW(old."tenancyId", old."projectUserId", old."createdAt", old."signedUpAt", old."displayName", old."profileImageUrl", old."clientMetadata", old."clientReadOnlyMetadata", old."serverMetadata", old."isAnonymous") *<> ROW(new."tenancyId", new."projectUserId", new."createdAt", new."signedUpAt", new."displayName", new."profileImageUrl", new."clientMetadata", new."clientReadOnlyMetadata", new."serverMetadata", new."isAnonymous"))) AND (ROW(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy") *<> ROW(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")))) EXECUTE FUNCTION public.keep_sequence_columns();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_keep";
+
+CREATE TRIGGER "~tenant_sync_moved" AFTER UPDATE ON public."ContactChannel" FOR EACH ROW WHEN ((ROW(old."tenancyId", old."projectUserId", old.id) *<> ROW(new."tenancyId", new."projectUserId", new.id))) EXECUTE FUNCTION public.log_moved_row('tenancyId', 'projectUserId', 'id');
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER "~tenant_sync_moved";
+
+CREATE TRIGGER "~tenant_sync_moved" AFTER UPDATE ON public."ProjectUser" FOR EACH ROW WHEN ((ROW(old."tenancyId", old."projectUserId") *<> ROW(new."tenancyId", new."projectUserId"))) EXECUTE FUNCTION public.log_moved_row('tenancyId', 'projectUserId');
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_moved";
+
+CREATE TRIGGER "~tenant_sync_truncate" BEFORE TRUNCATE ON public."ContactChannel" FOR EACH STATEMENT EXECUTE FUNCTION public.log_truncated_rows('tenancyId', 'projectUserId', 'id');
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER "~tenant_sync_truncate";
+
+CREATE TRIGGER "~tenant_sync_truncate" BEFORE TRUNCATE ON public."ProjectUser" FOR EACH STATEMENT EXECUTE FUNCTION public.log_truncated_rows('tenancyId', 'projectUserId');
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_truncate";
+
+CREATE TRIGGER "~tenant_sync_update" BEFORE UPDATE ON public."ContactChannel" FOR EACH ROW WHEN ((ROW(old."tenancyId", old."projectUserId", old.id, old.type, old.value, old."isPrimary", old."isVerified", old."usedForAuth", old."createdAt") *<> ROW(new."tenancyId", new."projectUserId", new.id, new.type, new.value, new."isPrimary", new."isVerified", new."usedForAuth", new."createdAt"))) EXECUTE FUNCTION public.reset_sequence_id_on_update();
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER "~tenant_sync_update";
+
+CREATE TRIGGER "~tenant_sync_update" BEFORE UPDATE ON public."ProjectUser" FOR EACH ROW WHEN ((ROW(old."tenancyId", old."projectUserId", old."createdAt", old."signedUpAt", old."displayName", old."profileImageUrl", old."clientMetadata", old."clientReadOnlyMetadata", old."serverMetadata", old."isAnonymous") *<> ROW(new."tenancyId", new."projectUserId", new."createdAt", new."signedUpAt", new."displayName", new."profileImageUrl", new."clientMetadata", new."clientReadOnlyMetadata", new."serverMetadata", new."isAnonymous"))) EXECUTE FUNCTION public.reset_sequence_id_on_update();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_update";
+
+ALTER TABLE ONLY public."AuthMethod"
+    ADD CONSTRAINT "AuthMethod_tenancyId_projectUserId_fkey" FOREIGN KEY ("tenancyId", "projectUserId") REFERENCES public."ProjectUser"("tenancyId", "projectUserId") ON UPDATE CASCADE ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."ContactChannel"
+    ADD CONSTRAINT "ContactChannel_tenancyId_projectUserId_fkey" FOREIGN KEY ("tenancyId", "projectUserId") REFERENCES public."ProjectUser"("tenancyId", "projectUserId") ON UPDATE CASCADE ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."ExternalDatabase"
+    ADD CONSTRAINT "ExternalDatabase_tenancyId_fkey" FOREIGN KEY ("tenancyId") REFERENCES public."Tenancy"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."ProjectUser"
+    ADD CONSTRAINT "ProjectUser_tenancyId_fkey" FOREIGN KEY ("tenancyId") REFERENCES public."Tenancy"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."SequencedDependency"
+    ADD CONSTRAINT "SequencedDependency_changed_fkey" FOREIGN KEY (changed) REFERENCES public."SequencedRelation"(relation) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."SequencedDependency"
+    ADD CONSTRAINT "SequencedDependency_dependent_fkey" FOREIGN KEY (dependent) REFERENCES public."SequencedRelation"(relation) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."SyncState"
+    ADD CONSTRAINT "SyncState_tenancyId_databaseId_fkey" FOREIGN KEY ("tenancyId", "databaseId") REFERENCES public."ExternalDatabase"("tenancyId", id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."Tenancy"
+    ADD CONSTRAINT "Tenancy_projectId_fkey" FOREIGN KEY ("projectId") REFERENCES public."Project"(id) ON DELETE CASCADE;
+
