@@ -14,3 +14,5 @@ mod kit;
 mod mapping;
 mod migrate;
 mod queue;
+mod races;
+mod sequencing;
