@@ -510,14 +510,15 @@ begin
     if newest is null or watermark <= newest."lastSequenceId" then
         return false;
     end if;
+    -- A watermark is a stranger's input: a jump that no loss could explain is not made, the target is mended only.
+    if watermark - newest."lastSequenceId" > 1000000000 then
+        return false;
+    end if;
     insert into "SourceEpoch" ("firstSequenceId", "reason")
     values (newest."lastSequenceId" + 1, 'a target was ahead of this database');
-    -- A watermark is a stranger's input: a jump that no loss could explain is not made, the target is mended only.
-    if watermark - newest."lastSequenceId" <= 1000000000 then
-        perform setval('global_seq_id', greatest(watermark, (select last_value from global_seq_id)));
-        insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt")
-        values (newest."pass" + 1, watermark, newest."fromXid", newest."revisit", newest."scannedFullyAt");
-    end if;
+    perform setval('global_seq_id', greatest(watermark, (select last_value from global_seq_id)));
+    insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt")
+    values (newest."pass" + 1, watermark, newest."fromXid", newest."revisit", newest."scannedFullyAt");
     return true;
 end $$;
 

@@ -46,6 +46,8 @@ create table "SyncState" (
     "mappingVersion" integer,
     "filling" boolean not null default false,
     "fillRequested" boolean not null default false,
+    "fillStartedAt" timestamptz,
+    "fillPosition" jsonb,
     "rowsWritten" bigint not null default 0,
     "refusedRows" integer not null default 0,
     "updatedAt" timestamptz not null default now(),
@@ -55,6 +57,9 @@ create table "SyncState" (
 comment on table "SyncState" is 'Progress of each mapping in each target: a copy for status and sweep; the watermark in the target is the truth.';
 comment on column "SyncState"."filling" is 'The target is being filled (first copy, new column, resync, repair).';
 comment on column "SyncState"."fillRequested" is 'An operator asked for a resync; taken back by the worker that begins it.';
+
+comment on column "SyncState"."fillStartedAt" is 'When the fill began, or was asked for; null = when the target was added.';
+comment on column "SyncState"."fillPosition" is 'Key up to which the fill has come, its columns as text; null = the first. A copy for status.';
 
 create table "TargetSession" (
     "tenancyId" uuid not null,

@@ -249,7 +249,7 @@ fn environment(
     let settings = [
         ("deployment.name", internal.name().to_owned()),
         ("database.url", internal.url().to_owned()),
-        ("database.user_tables", (template != Template::Engine).to_string()),
+        ("database.user_tables", template.has_user_tables().to_string()),
         ("database.pool_size", "5".to_owned()),
         ("rabbitmq.url", vhost.url().to_owned()),
         ("rabbitmq.management_url", services.management_url.to_string()),

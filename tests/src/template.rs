@@ -1,14 +1,12 @@
 //! Migrated databases that the tests' own are copied from: copying takes a tenth of a second, migrating more.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::Path;
 
 use tenant_sync_core::config::Config;
-use tenant_sync_core::migrate::Migrator;
+use tenant_sync_core::migrate::{Migrations, Migrator};
 use tokio_postgres::Client;
 
 use crate::database::connect;
-use crate::pids::project_root;
 use crate::urls;
 
 /// What a new internal database holds.
@@ -26,73 +24,64 @@ pub enum Template {
 const LOCK: i64 = 0x7465_6d70_6c61_7465;
 
 impl Template {
-    /// Makes the template if this server does not have it, and returns its name. It is named by the migrations' text,
-    /// so that a changed file means another template; many test processes may ask at once.
+    /// Makes the template if this server does not have it, and returns its name. It is named by the
+    /// migrations' checksums, so that a changed one means another template; many test processes may ask at
+    /// once.
     pub(crate) async fn ensure(self, admin_url: &str) -> String {
-        let sets: &[&str] = match self {
-            Self::Application => &["engine", "app"],
-            Self::Engine => &["engine"],
-            Self::Empty => return "template0".to_owned(),
-        };
-        let files = files(sets);
-        let name = format!("tenant_sync_template_{}", checksum(&files));
+        if self == Self::Empty {
+            return "template0".to_owned();
+        }
+        let name = format!("tenant_sync_template_{}", self.checksum());
         let admin = connect(admin_url).await;
         if !exists(&admin, &name).await {
             admin.execute("select pg_advisory_lock($1)", &[&LOCK]).await.expect("an advisory lock");
             if !exists(&admin, &name).await {
-                make(admin_url, &admin, &name, self == Self::Application).await;
+                self.make(admin_url, &admin, &name).await;
             }
         }
         name
     }
-}
 
-/// The template gets its name when it is complete; what a killed process left half-made is removed first.
-async fn make(admin_url: &str, admin: &Client, name: &str, user_tables: bool) {
-    let draft = format!("{name}_draft");
-    let run =
-        async |statement: String| admin.batch_execute(&statement).await.expect("making a template database");
-    run(format!("drop database if exists {draft} with (force)")).await;
-    run(format!("create database {draft} template template0")).await;
-    migrate(&urls::with_path(admin_url, &draft), user_tables).await;
-    run(format!("alter database {draft} rename to {name}")).await;
+    /// The template gets its name when it is complete; what a killed process left half-made is removed first.
+    async fn make(self, admin_url: &str, admin: &Client, name: &str) {
+        let draft = format!("{name}_draft");
+        let run = async |statement: String| admin.batch_execute(&statement).await.expect("making a template");
+        run(format!("drop database if exists {draft} with (force)")).await;
+        run(format!("create database {draft} template template0")).await;
+        self.migrate(&urls::with_path(admin_url, &draft)).await;
+        // A pool ends its sessions in the background, and a database in use cannot be renamed.
+        run(format!(
+            "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{draft}'"
+        ))
+        .await;
+        run(format!("alter database {draft} rename to {name}")).await;
+    }
+
+    async fn migrate(self, url: &str) {
+        let settings = [
+            ("TENANT_SYNC_DATABASE__URL".to_owned(), url.to_owned()),
+            ("TENANT_SYNC_DATABASE__USER_TABLES".to_owned(), self.has_user_tables().to_string()),
+        ];
+        let config = Config::from_sources(None, settings).expect("a configuration");
+        Migrator::new(&config).expect("a migrator").run(&mut ()).await.expect("migrating");
+    }
+
+    /// For `database.user_tables`.
+    pub(crate) fn has_user_tables(self) -> bool {
+        self != Self::Engine
+    }
+
+    fn checksum(self) -> String {
+        let migrations = Migrations::embedded(self.has_user_tables()).expect("the project's own migrations");
+        let mut hasher = DefaultHasher::new();
+        for migration in migrations.iter() {
+            (&migration.name, &migration.checksum).hash(&mut hasher);
+        }
+        format!("{:016x}", hasher.finish())
+    }
 }
 
 async fn exists(admin: &Client, name: &str) -> bool {
-    admin
-        .query_opt("select from pg_database where datname = $1", &[&name])
-        .await
-        .expect("a catalog query")
-        .is_some()
-}
-
-/// As an operator would: workers refuse a schema without the record of its migrations.
-async fn migrate(url: &str, user_tables: bool) {
-    let key = |name| crate::worker::variable(name);
-    let keys =
-        [(key("database.url"), url.to_owned()), (key("database.user_tables"), user_tables.to_string())];
-    let config = Config::from_sources(None, keys).expect("a configuration");
-    let migrator = Migrator::new(&config).expect("the embedded migrations");
-    migrator.run(&mut ()).await.unwrap_or_else(|error| panic!("migrating a template: {error}"));
-}
-
-/// The migrations' names and texts, in order.
-fn files(sets: &[&str]) -> Vec<(String, String)> {
-    let folder = project_root().join("migrations");
-    sets.iter().flat_map(|set| files_of(&folder.join(set))).collect()
-}
-
-fn files_of(folder: &Path) -> Vec<(String, String)> {
-    let entries = std::fs::read_dir(folder).expect("the folder of migrations").flatten();
-    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
-    paths.sort();
-    let read = |path: &std::path::PathBuf| std::fs::read_to_string(path).expect("a readable migration");
-    paths.iter().map(|path| (path.display().to_string(), read(path))).collect()
-}
-
-fn checksum(files: &[(String, String)]) -> String {
-    let mut hasher = DefaultHasher::new();
-    files.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    let found = admin.query_opt("select from pg_database where datname = $1", &[&name]).await;
+    found.expect("a catalog query").is_some()
 }

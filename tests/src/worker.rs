@@ -179,7 +179,9 @@ impl Worker {
     /// # Panics
     /// The worker does not answer.
     pub async fn metrics(&self) -> String {
-        http::get(&self.health, "/metrics").await.expect("metrics").body
+        let answer = http::get(&self.health, "/metrics").await.expect("an answer");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
     }
 
     /// Where it serves `/healthz`, `/readyz` and `/metrics`.

@@ -1,9 +1,11 @@
 //! What every command gets: the configuration, a runtime, and the way to print.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tenant_sync_core::config::{Config, ConfigError, Log, LogFormat};
+use tenant_sync_core::db::Internal;
+use tenant_sync_core::migrate::Migrator;
 use tenant_sync_core::worker::logging;
 
 use crate::output::Output;
@@ -34,6 +36,11 @@ impl Context {
         Self { file, verbose, output: Output::new(json) }
     }
 
+    /// The file that was named.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// Reads the configuration. Commands that need none do not call this.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         Config::load(self.file.as_deref())
@@ -48,5 +55,11 @@ impl Context {
         let filter = if self.verbose { &config.log.filter } else { "warn" };
         logging::init(&Log { format: Some(LogFormat::Text), filter: filter.to_owned() })?;
         tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+    }
+
+    /// The internal database, once it is sure that its schema is one that this version knows.
+    pub(crate) async fn internal(&self, config: &Config) -> anyhow::Result<Internal> {
+        Migrator::new(config)?.check().await?;
+        Ok(Internal::new(&config.database, "cli")?)
     }
 }

@@ -1,10 +1,20 @@
 //! The operator's command line. One module a group of commands; what they share is how they are called
-//! ([`context`]), how they print ([`output`]) and how they ask ([`prompt`]).
+//! (`context`), how they print (`output`) and how they ask (`prompt`).
 
+mod config;
 mod context;
 mod db;
+mod demo;
+mod dev;
+mod fusebox;
+mod keys;
+mod mappings;
 mod output;
 mod prompt;
+mod sync;
+mod targets;
+mod tenancies;
+mod workers;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -36,6 +46,24 @@ struct Cli {
 enum Command {
     /// The internal database: create, migrate, look, fill with sample data, take back
     Db(db::Args),
+    /// Who the tenants are
+    Tenancy(tenancies::Args),
+    /// The tenants' external databases
+    Target(targets::Args),
+    /// What is in effect, and a tenancy's targets as one document
+    Config(config::Args),
+    /// What of a source table goes where
+    Mapping(mappings::Args),
+    /// How far targets are, and asking for more
+    Sync(sync::Args),
+    /// Switches that workers honour within a second
+    Fusebox(fusebox::Args),
+    /// Keys that encrypt connection strings
+    Keys(keys::Args),
+    /// Run all workers in this process, against the services of the configuration
+    Dev,
+    /// Sample tenants, syncing before your eyes (`make demo` starts the servers)
+    Demo,
 }
 
 /// Runs the program with these arguments: 0 done, 1 failed or found a difference, 2 wrong usage.
@@ -43,8 +71,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors; clap knows which stream they belong to.
-            let _ = error.print();
+            // Help and version are no errors; clap knows which stream they belong to. An error repeats what
+            // was typed, which may be a connection string.
+            if error.use_stderr() {
+                output::remark(output::without_passwords(&error.to_string()).trim_end());
+            } else {
+                let _ = error.print();
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
@@ -61,6 +94,15 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let context = Context::new(cli.config, cli.json, cli.verbose);
     match cli.command {
         Command::Db(args) => db::run(&context, args),
+        Command::Tenancy(args) => tenancies::run(&context, args),
+        Command::Target(args) => targets::run(&context, args),
+        Command::Config(args) => config::run(&context, args),
+        Command::Mapping(args) => mappings::run(&context, args),
+        Command::Sync(args) => sync::run(&context, args),
+        Command::Fusebox(args) => fusebox::run(&context, args),
+        Command::Keys(args) => keys::run(&context, args),
+        Command::Dev => dev::run(&context),
+        Command::Demo => demo::run(&context),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io::Write as _;
 
 use serde::Serialize;
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +26,11 @@ impl Output {
         let text = if self.json { serde_json::to_string(value)? } else { human(value) };
         write_line(&text);
         Ok(())
+    }
+
+    /// Whether lines are wanted, and not JSON.
+    pub(crate) fn is_for_people(self) -> bool {
+        !self.json
     }
 
     /// A line on the way to the result; only for people.
@@ -51,11 +58,37 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         let cause = cause.strip_prefix("db error: ").unwrap_or(&cause);
-        if !text.contains(cause) {
+        if cause != "db error" && !text.contains(cause) {
             text = format!("{text}: {cause}");
         }
     }
-    remark(&format!("error: {text}"));
+    remark(&format!("error: {}", without_passwords(&text)));
+}
+
+/// An instant as RFC 3339 in UTC.
+pub(crate) fn instant(at: OffsetDateTime) -> String {
+    at.to_offset(UtcOffset::UTC).format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+}
+
+/// `text` with what stands between `scheme://` and `@` taken out. Our own errors hold no secrets; what somebody
+/// typed into the wrong place is repeated by the parser of the command line.
+pub(crate) fn without_passwords(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(scheme_end) = rest.find("://").map(|at| at + 3) {
+        let (scheme, after) = rest.split_at(scheme_end);
+        clean.push_str(scheme);
+        let word = &after[..after.find(|c: char| c.is_whitespace()).unwrap_or(after.len())];
+        rest = match word.rfind('@') {
+            Some(at) => {
+                clean.push_str("***");
+                &after[at..]
+            }
+            None => after,
+        };
+    }
+    clean.push_str(rest);
+    clean
 }
 
 /// Lines in columns, padded to the widest cell.
@@ -71,4 +104,31 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
         cells.join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_before_a_host_is_not_repeated() {
+        let cases = [
+            (
+                "unexpected argument 'postgres://u:pw@h/d' found",
+                "unexpected argument 'postgres://***@h/d' found",
+            ),
+            ("a postgres://u:p@w@h b amqp://x:y@z", "a postgres://***@h b amqp://***@z"),
+            ("see https://example.org and me@example.org", "see https://example.org and me@example.org"),
+            ("postgres://", "postgres://"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(without_passwords(text), expected);
+        }
+    }
+
+    #[test]
+    fn columns_are_padded() {
+        let rows = [vec!["a".to_owned(), "bb".to_owned()], vec!["ccc".to_owned(), "d".to_owned()]];
+        assert_eq!(table(&rows), "a    bb\nccc  d");
+    }
 }

@@ -7,7 +7,9 @@ pub mod mapping;
 pub mod migrate;
 pub mod outbox;
 pub mod queue;
+pub mod registry;
 pub mod secrets;
+pub mod status;
 pub mod target;
 pub mod worker;
 

@@ -9,6 +9,7 @@ use tenant_sync_core::target::class::{Breaker, TargetFault};
 use tokio_postgres::Error;
 
 use crate::plan::Plan;
+use crate::target::settle;
 use crate::turn::Report;
 
 /// The settings of a target.
@@ -65,15 +66,21 @@ pub(crate) async fn record(
     let statement = client
         .prepare_cached(
             r#"insert into "SyncState" as s ("tenancyId", "databaseId", "mappingName", "lastSyncedSequenceId",
-                 "completeAsOf", "mappingVersion", "filling", "rowsWritten", "refusedRows")
-               select $1, $2, v.name, v.mark, case when not v.filling then $3::timestamptz end, v.version, v.filling, v.rows, v.refused
-               from unnest($4::text[], $5::int8[], $6::int4[], $7::bool[], $8::int8[], $9::int4[], $10::bool[])
-                 as v (name, mark, version, filling, rows, refused, asked)
+                 "completeAsOf", "mappingVersion", "filling", "fillPosition", "rowsWritten", "refusedRows")
+               select $1, $2, v.name, v.mark, case when not v.filling then $3::timestamptz end, v.version, v.filling,
+                 v.position::jsonb, v.rows, v.refused
+               from unnest($4::text[], $5::int8[], $6::int4[], $7::bool[], $8::int8[], $9::int4[], $10::bool[], $11::text[])
+                 as v (name, mark, version, filling, rows, refused, asked, position)
                where exists (select from "ExternalDatabase" d where d."tenancyId" = $1 and d."id" = $2 for key share)
                on conflict ("tenancyId", "databaseId", "mappingName") do update set
                  "lastSyncedSequenceId" = excluded."lastSyncedSequenceId",
                  "completeAsOf" = coalesce(excluded."completeAsOf", s."completeAsOf"),
                  "mappingVersion" = excluded."mappingVersion", "filling" = excluded."filling",
+                 "fillPosition" = excluded."fillPosition",
+                 "fillStartedAt" = case
+                   when excluded."filling" and not (s."filling" or s."fillRequested") then now()
+                   when excluded."filling" or (s."fillRequested" and not $10[array_position($4::text[], s."mappingName")])
+                     then s."fillStartedAt" end,
                  "rowsWritten" = s."rowsWritten" + excluded."rowsWritten", "refusedRows" = excluded."refusedRows",
                  "fillRequested" = s."fillRequested" and not $10[array_position($4::text[], s."mappingName")],
                  "updatedAt" = now()"#,
@@ -88,6 +95,7 @@ pub(crate) async fn record(
         .map(|at| if at == 0 { i64::try_from(report.rows).unwrap_or(0) } else { 0 })
         .collect();
     let refused: Vec<i32> = report.refused.iter().map(|n| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
+    let positions: Vec<Option<String>> = report.cursors.iter().map(settle::position).collect();
     let asked: Vec<bool> = names.iter().map(|name| settings.fill_requested.contains(*name)).collect();
     client
         .execute(
@@ -103,6 +111,7 @@ pub(crate) async fn record(
                 &rows,
                 &refused,
                 &asked,
+                &positions,
             ],
         )
         .await?;

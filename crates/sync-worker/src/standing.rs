@@ -33,7 +33,11 @@ pub(crate) fn verdict(known: Option<&MappingState>, epoch: Option<Uuid>, snapsho
     if watermark > snapshot.horizon {
         // No loss explains a step of more; a target's metadata is a stranger's input.
         let explained = watermark - snapshot.horizon <= STEP_BACK_MAX;
-        return if explained { Verdict::Ahead(watermark) } else { Verdict::WantsFill("its watermark makes no sense") };
+        return if explained {
+            Verdict::Ahead(watermark)
+        } else {
+            Verdict::WantsFill("its watermark makes no sense")
+        };
     }
     if epoch.is_some() && !snapshot.epoch_known {
         return Verdict::WantsFill("it was written in a life of the source that is lost");

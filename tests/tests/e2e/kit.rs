@@ -155,6 +155,40 @@ async fn a_slow_proxy_delays_and_paces() {
 }
 
 #[tokio::test]
+async fn a_worker_starts_stops_dies_and_comes_back() {
+    let stack = Stack::start().await;
+    let mut poller = stack.poller().set("poller.poll_interval", "20ms").start().await;
+    poller.metrics().await;
+    poller.pause();
+    poller.resume();
+    poller.terminate().await;
+
+    poller.launch_again();
+    poller.wait_ready().await;
+    poller.kill9();
+    assert!(!poller.logs().lines().is_empty(), "it wrote something");
+    assert!(poller.logs().unexpected(&[]).is_empty());
+}
+
+#[tokio::test]
+#[should_panic(expected = "wrote what the test did not expect")]
+async fn an_unexpected_line_fails_the_test() {
+    let mut stack = Stack::start().await;
+    stack.set("database.pool_size", "none");
+    let mut poller = stack.poller().spawn();
+    assert!(!poller.wait_exit(SOON).await.success(), "it refuses the configuration");
+}
+
+#[tokio::test]
+async fn an_allowed_line_does_not_fail_the_test() {
+    let stack = Stack::start().await;
+    let mut poller = stack.poller().set("database.pool_size", "none").allow("database.pool_size").spawn();
+    assert!(!poller.wait_exit(SOON).await.success(), "it refuses the configuration");
+    let output = stack.cli().run(&["no-such-command"]).await;
+    assert_eq!(output.code, Some(2), "{output:?}");
+}
+
+#[tokio::test]
 async fn a_private_cluster_survives_kill_9_and_can_be_copied() {
     if !PrivateCluster::available() {
         return eprintln!("skipped: this machine has no PostgreSQL server programs");

@@ -7,9 +7,13 @@
     reason = "a test fails by panicking, also in what it calls"
 )]
 
+mod advanced;
+mod basics;
 mod dial;
 mod faults;
 mod kit;
 mod mapping;
 mod migrate;
 mod queue;
+mod races;
+mod sequencing;

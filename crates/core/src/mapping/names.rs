@@ -26,6 +26,19 @@ pub fn quote_literal(text: &str) -> String {
     format!("'{quoted}'")
 }
 
+/// What follows a key column where keys are walked in order: `collate "C"` if the type has a collation. Two
+/// servers need not agree on any other order.
+#[must_use]
+pub fn bytewise(type_name: &str) -> &'static str {
+    let kind = type_name.trim().to_ascii_lowercase();
+    let collatable = ["text", "varchar", "character", "char", "bpchar", "citext", "name"];
+    if collatable.iter().any(|c| kind.starts_with(c)) && !kind.ends_with("[]") {
+        " collate \"C\""
+    } else {
+        ""
+    }
+}
+
 /// A name that we create in a target: a mapping, a table or a column.
 pub(super) fn check_target_name(name: &str) -> Result<(), String> {
     check_source_name(name)?;

@@ -2,6 +2,7 @@
 
 use deadpool_postgres::Object;
 use tokio_postgres::Error;
+use tokio_postgres::types::Type;
 
 use super::{NOTIFY_CHANNEL, TargetKey};
 
@@ -14,20 +15,16 @@ use super::{NOTIFY_CHANNEL, TargetKey};
 pub async fn enqueue(client: &Object, targets: &[TargetKey]) -> Result<u64, Error> {
     let (tenancies, databases): (Vec<_>, Vec<_>) =
         targets.iter().map(|t| (t.tenancy_id, t.database_id.as_str())).unzip();
-    let statement = client
-        .prepare_cached(
-            r#"
+    let text = r#"
 insert into "OutgoingRequest" (kind, "deduplicationKey", "tenancyId", "databaseId")
 select distinct 'sync', 'sync:' || e."tenancyId" || ':' || e.id, e."tenancyId", e.id
-from unnest($1::uuid[], $2::text[]) as asked(tenancy, database)
+from unnest($1, $2) as asked(tenancy, database)
 join "ExternalDatabase" e on e."tenancyId" = asked.tenancy and e.id = asked.database
 where e.state <> 'paused'
 order by 2
 on conflict ("deduplicationKey") where kind = 'sync'
-do update set counter = "OutgoingRequest".counter + 1"#,
-        )
-        .await?;
-    client.execute(&statement, &[&tenancies, &databases]).await
+do update set counter = "OutgoingRequest".counter + 1"#;
+    client.execute_typed(text, &[(&tenancies, Type::UUID_ARRAY), (&databases, Type::TEXT_ARRAY)]).await
 }
 
 /// What one call of [`fold_asks`] did.
@@ -49,9 +46,7 @@ pub struct Folded {
 /// # Errors
 /// Postgres does.
 pub async fn fold_asks(client: &Object, limit: i64) -> Result<Folded, Error> {
-    let statement = client
-        .prepare_cached(
-            r#"
+    let text = r#"
 with asks as materialized (
     select id, "tenancyId", "databaseId" from "OutgoingRequest" where kind = 'ask' order by "createdAt" limit $1
     for update skip locked
@@ -77,10 +72,8 @@ with asks as materialized (
     do update set counter = "OutgoingRequest".counter + 1
     returning 1
 )
-select (select count(*) from gone), (select count(*) from asked)"#,
-        )
-        .await?;
-    let row = client.query_one(&statement, &[&limit]).await?;
+select (select count(*) from gone), (select count(*) from asked)"#;
+    let row = client.query_typed_one(text, &[(&limit, Type::INT8)]).await?;
     Ok(Folded { asks: row.get(0), targets: row.get(1) })
 }
 
@@ -90,7 +83,6 @@ select (select count(*) from gone), (select count(*) from asked)"#,
 /// # Errors
 /// Postgres does.
 pub async fn notify(client: &Object) -> Result<(), Error> {
-    let statement = client.prepare_cached("select pg_notify($1, current_schema())").await?;
-    client.execute(&statement, &[&NOTIFY_CHANNEL]).await?;
+    client.execute_typed("select pg_notify($1, current_schema())", &[(&NOTIFY_CHANNEL, Type::TEXT)]).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::Object;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
@@ -123,20 +123,23 @@ pub async fn claim(
     limits: ClaimLimits,
     floors: Claimed<SystemTime>,
 ) -> Result<Claimed<LaneScan>, Error> {
-    let turn = client.prepare_cached(TAKE_TURN).await?;
-    let claim = client.prepare_cached(CLAIM).await?;
     let lease = limits.lease.as_secs_f64();
-    let (live, bulk) = (Lane::Live.as_str(), Lane::Bulk.as_str());
-    let (max_live, max_bulk) = (limits.max_queued_in(Lane::Live), limits.max_queued_in(Lane::Bulk));
-    let live: [&(dyn ToSql + Sync); 6] =
-        [&live, &limits.batch, &limits.max_queued, &max_live, &floors.live, &lease];
-    let bulk: [&(dyn ToSql + Sync); 6] =
-        [&bulk, &limits.batch, &limits.max_queued, &max_bulk, &floors.bulk, &lease];
+    let claim_lane = async |lane: Lane, floor: SystemTime| {
+        let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&lane.as_str(), Type::TEXT),
+            (&limits.batch, Type::INT8),
+            (&limits.max_queued, Type::INT8),
+            (&limits.max_queued_in(lane), Type::INT8),
+            (&floor, Type::TIMESTAMPTZ),
+            (&lease, Type::FLOAT8),
+        ];
+        client.query_typed(CLAIM, &parameters).await
+    };
     let (begun, turned, live, bulk, committed) = tokio::join!(
         client.batch_execute(BEGIN),
-        client.execute(&turn, &[&CLAIM_LOCK]),
-        client.query(&claim, &live),
-        client.query(&claim, &bulk),
+        client.execute_typed(TAKE_TURN, &[(&CLAIM_LOCK, Type::INT4)]),
+        claim_lane(Lane::Live, floors.live),
+        claim_lane(Lane::Bulk, floors.bulk),
         client.batch_execute("commit"),
     );
     begun?;
@@ -169,20 +172,16 @@ fn lane_scan(rows: &[Row], lane: Lane) -> LaneScan {
 /// Postgres does.
 pub async fn give_back_unpublished(client: &Object, claims: &[Claim]) -> Result<u64, Error> {
     let (ids, numbers): (Vec<_>, Vec<_>) = claims.iter().map(|c| (c.request_id, c.claim)).unzip();
-    let statement = client
-        .prepare_cached(
-            r#"
+    let text = r#"
 with ours as materialized (
-    select r.id from unnest($1::uuid[], $2::bigint[]) as given(id, claim)
+    select r.id from unnest($1, $2) as given(id, claim)
     join "OutgoingRequest" r on r.id = given.id and r.claim = given.claim
     where r."runningSince" is null and r."startedFulfillingAt" is not null
     order by r."deduplicationKey"
     for update of r
 )
-update "OutgoingRequest" r set "startedFulfillingAt" = null, "dueAt" = now() from ours where r.id = ours.id"#,
-        )
-        .await?;
-    client.execute(&statement, &[&ids, &numbers]).await
+update "OutgoingRequest" r set "startedFulfillingAt" = null, "dueAt" = now() from ours where r.id = ours.id"#;
+    client.execute_typed(text, &[(&ids, Type::UUID_ARRAY), (&numbers, Type::INT8_ARRAY)]).await
 }
 
 /// How many rows are queued: claimed, lease not over, not running. Counts no further than `limit`.
@@ -190,14 +189,10 @@ update "OutgoingRequest" r set "startedFulfillingAt" = null, "dueAt" = now() fro
 /// # Errors
 /// Postgres does.
 pub async fn queued_count(client: &Object, limit: i64) -> Result<i64, Error> {
-    let statement = client
-        .prepare_cached(
-            r#"select count(*) from (
-                   select from "OutgoingRequest"
-                   where kind = 'sync' and "startedFulfillingAt" is not null and "runningSince" is null
-                     and "dueAt" > now()
-                   limit $1) as counted"#,
-        )
-        .await?;
-    Ok(client.query_one(&statement, &[&limit]).await?.get(0))
+    let text = r#"
+select count(*) from (
+    select from "OutgoingRequest"
+    where kind = 'sync' and "startedFulfillingAt" is not null and "runningSince" is null and "dueAt" > now()
+    limit $1) as counted"#;
+    Ok(client.query_typed_one(text, &[(&limit, Type::INT8)]).await?.get(0))
 }

@@ -17,9 +17,15 @@
 //! sequencer does, or two of them deadlock. Claiming always skips what is locked and so waits for nobody.
 //!
 //! All times are the database's. No function here holds a transaction open across a call.
+//!
+//! **Plans.** The outbox is empty most of the time, and a prepared statement keeps the plan that it got then:
+//! with it, claiming 1,000 of 20,000 rows took 7 s instead of 40 ms (until autovacuum came by). So each
+//! statement is parsed and planned whenever it runs, in one round trip (0.1 to 0.5 ms), and those that name a
+//! row by its id leave out `kind`, so that no partial index but only the primary key fits them.
 
 mod ask;
 mod claim;
+mod operate;
 mod run;
 mod visit;
 
@@ -29,6 +35,7 @@ use uuid::Uuid;
 
 pub use ask::{Folded, enqueue, fold_asks, notify};
 pub use claim::{Claim, ClaimLimits, Claimed, LaneScan, Scanned, claim, give_back_unpublished, queued_count};
+pub use operate::{hurry, is_running, start_over};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};
 pub use visit::{enqueue_due_visits, take_turn};
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use tokio_postgres::Error;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::{Lane, TargetKey};
@@ -15,6 +16,12 @@ pub struct Held {
     pub request_id: Uuid,
     /// The claim under which it was taken.
     pub claim: i64,
+}
+
+impl Held {
+    fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 2] {
+        [(&self.request_id, Type::UUID), (&self.claim, Type::INT8)]
+    }
 }
 
 /// What a worker learns when it takes a row.
@@ -63,17 +70,14 @@ pub async fn take(
     worker_id: &str,
     lease: Duration,
 ) -> Result<Option<Taken>, Error> {
-    let statement = client
-        .prepare_cached(
-            r#"update "OutgoingRequest"
-               set "runningSince" = now(), "dueAt" = now() + $4::float8 * interval '1 second', "workerId" = $3
-               where id = $1 and claim = $2 and kind = 'sync' and "startedFulfillingAt" is not null
-                 and "runningSince" is null and "dueAt" > now()
-               returning counter, attempts, lane, "tenancyId", "databaseId""#,
-        )
-        .await?;
-    let lease = lease.as_secs_f64();
-    let row = client.query_opt(&statement, &[&held.request_id, &held.claim, &worker_id, &lease]).await?;
+    let text = r#"
+update "OutgoingRequest"
+set "runningSince" = now(), "dueAt" = now() + $4 * interval '1 second', "workerId" = $3
+where id = $1 and claim = $2 and "startedFulfillingAt" is not null and "runningSince" is null and "dueAt" > now()
+returning counter, attempts, lane, "tenancyId", "databaseId""#;
+    let [id, claim] = held.parameters();
+    let parameters = [id, claim, (&worker_id, Type::TEXT), (&lease.as_secs_f64(), Type::FLOAT8)];
+    let row = client.query_typed_opt(text, &parameters).await?;
     Ok(row.map(|row| Taken {
         held,
         counter: row.get(0),
@@ -88,13 +92,11 @@ pub async fn take(
 /// # Errors
 /// Postgres does.
 pub async fn renew(client: &Object, held: Held, lease: Duration) -> Result<Renewed, Error> {
-    let statement = client
-        .prepare_cached(
-            r#"update "OutgoingRequest" set "dueAt" = now() + $3::float8 * interval '1 second'
-               where id = $1 and claim = $2 and "runningSince" is not null"#,
-        )
-        .await?;
-    let rows = client.execute(&statement, &[&held.request_id, &held.claim, &lease.as_secs_f64()]).await?;
+    let text = r#"
+update "OutgoingRequest" set "dueAt" = now() + $3 * interval '1 second'
+where id = $1 and claim = $2 and "runningSince" is not null"#;
+    let [id, claim] = held.parameters();
+    let rows = client.execute_typed(text, &[id, claim, (&lease.as_secs_f64(), Type::FLOAT8)]).await?;
     Ok(if rows == 1 { Renewed::Ours } else { Renewed::Lost })
 }
 
@@ -104,13 +106,10 @@ pub async fn renew(client: &Object, held: Held, lease: Duration) -> Result<Renew
 /// # Errors
 /// Postgres does.
 pub async fn finish(client: &Object, held: Held, counter: i64) -> Result<Finished, Error> {
-    let delete = client
-        .prepare_cached(
-            r#"delete from "OutgoingRequest"
-               where id = $1 and claim = $2 and "runningSince" is not null and counter = $3"#,
-        )
-        .await?;
-    if client.execute(&delete, &[&held.request_id, &held.claim, &counter]).await? == 1 {
+    let delete = r#"
+delete from "OutgoingRequest" where id = $1 and claim = $2 and "runningSince" is not null and counter = $3"#;
+    let [id, claim] = held.parameters();
+    if client.execute_typed(delete, &[id, claim, (&counter, Type::INT8)]).await? == 1 {
         return Ok(Finished::Gone);
     }
     let again = pending_again(client, held, 0.0, After::Progress { lane: Lane::Live }).await?;
@@ -162,18 +161,20 @@ async fn pending_again(
         After::Failure => (1, false, None),
         After::OurFault => (0, false, None),
     };
-    let statement = client
-        .prepare_cached(
-            r#"update "OutgoingRequest"
-               set "startedFulfillingAt" = null, "runningSince" = null, "workerId" = null,
-                   "dueAt" = now() + $3::float8 * interval '1 second',
-                   attempts = case when $5 then 0 else attempts + $4 end, lane = coalesce($6, lane)
-               where id = $1 and claim = $2 and "runningSince" is not null"#,
-        )
-        .await?;
-    let id = &held.request_id;
-    let rows = client
-        .execute(&statement, &[id, &held.claim, &due_in_seconds, &more_attempts, &reset_attempts, &lane])
-        .await?;
-    Ok(rows == 1)
+    let text = r#"
+update "OutgoingRequest"
+set "startedFulfillingAt" = null, "runningSince" = null, "workerId" = null,
+    "dueAt" = now() + $3 * interval '1 second',
+    attempts = case when $5 then 0 else attempts + $4 end, lane = coalesce($6, lane)
+where id = $1 and claim = $2 and "runningSince" is not null"#;
+    let [id, claim] = held.parameters();
+    let parameters = [
+        id,
+        claim,
+        (&due_in_seconds, Type::FLOAT8),
+        (&more_attempts, Type::INT4),
+        (&reset_attempts, Type::BOOL),
+        (&lane, Type::TEXT),
+    ];
+    Ok(client.execute_typed(text, &parameters).await? == 1)
 }

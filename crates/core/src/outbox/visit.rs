@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use tokio_postgres::Error;
+use tokio_postgres::types::{ToSql, Type};
 
 /// Asks for a sync of targets whose visit is due, oldest first, at most `limit`, and sets each one's next
 /// visit to `interval` from now, give or take a tenth, so that targets made together drift apart. A target
@@ -13,9 +14,7 @@ use tokio_postgres::Error;
 /// # Errors
 /// Postgres does.
 pub async fn enqueue_due_visits(client: &Object, interval: Duration, limit: i64) -> Result<i64, Error> {
-    let statement = client
-        .prepare_cached(
-            r#"
+    let text = r#"
 with due as materialized (
     select "tenancyId", id from "ExternalDatabase"
     where "nextVisitAt" <= now() and state <> 'paused'
@@ -23,7 +22,7 @@ with due as materialized (
     for update skip locked
 ), moved as (
     update "ExternalDatabase" e
-    set "nextVisitAt" = now() + $2::float8 * (0.9 + 0.2 * random()) * interval '1 second'
+    set "nextVisitAt" = now() + $2 * (0.9 + 0.2 * random()) * interval '1 second'
     from due where e."tenancyId" = due."tenancyId" and e.id = due.id
 ), asked as (
     insert into "OutgoingRequest" (kind, "deduplicationKey", "tenancyId", "databaseId")
@@ -31,10 +30,10 @@ with due as materialized (
     order by 2
     on conflict ("deduplicationKey") where kind = 'sync' do nothing
 )
-select count(*) from due"#,
-        )
-        .await?;
-    Ok(client.query_one(&statement, &[&limit, &interval.as_secs_f64()]).await?.get(0))
+select count(*) from due"#;
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&limit, Type::INT8), (&interval.as_secs_f64(), Type::FLOAT8)];
+    Ok(client.query_typed_one(text, &parameters).await?.get(0))
 }
 
 /// Takes the turn of `duty` for `length`: `true` for one caller in that time, over all processes. So a rate
@@ -43,13 +42,12 @@ select count(*) from due"#,
 /// # Errors
 /// Postgres does.
 pub async fn take_turn(client: &Object, duty: &str, length: Duration) -> Result<bool, Error> {
-    let statement = client
-        .prepare_cached(
-            r#"insert into "CacheEntry" as turn (namespace, "cacheKey", "expiresAt")
-               values ('turn', $1, now() + $2::float8 * interval '1 second')
-               on conflict (namespace, "cacheKey") do update set "expiresAt" = excluded."expiresAt"
-               where turn."expiresAt" <= now()"#,
-        )
-        .await?;
-    Ok(client.execute(&statement, &[&duty, &length.as_secs_f64()]).await? == 1)
+    let text = r#"
+insert into "CacheEntry" as turn (namespace, "cacheKey", "expiresAt")
+values ('turn', $1, now() + $2 * interval '1 second')
+on conflict (namespace, "cacheKey") do update set "expiresAt" = excluded."expiresAt"
+where turn."expiresAt" <= now()"#;
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&duty, Type::TEXT), (&length.as_secs_f64(), Type::FLOAT8)];
+    Ok(client.execute_typed(text, &parameters).await? == 1)
 }

@@ -12,3 +12,4 @@ pub mod grants;
 pub mod guard;
 pub mod tls;
 pub mod url;
+pub mod withdraw;

@@ -69,7 +69,8 @@ pub(crate) async fn watermarks(
     Ok(())
 }
 
-fn position(cursor: &Cursor) -> Option<String> {
+/// The fill's position, as it is stored.
+pub(crate) fn position(cursor: &Cursor) -> Option<String> {
     match &cursor.phase {
         Phase::Filling(Some(position)) => serde_json::to_string(position).ok(),
         Phase::Filling(None) | Phase::Following => None,

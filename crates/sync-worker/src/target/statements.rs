@@ -1,10 +1,9 @@
 //! The statements that write one mapping into one schema.
 
 use tenant_sync_core::mapping::ddl::qualified;
-use tenant_sync_core::mapping::names::quote_ident;
+use tenant_sync_core::mapping::names::{bytewise, quote_ident};
 
 use crate::plan::{Column, Plan};
-use crate::source::sql::collate;
 
 /// Text of the statements; arrays of columns and keys are their parameters, in the mapping's order.
 #[derive(Debug, Clone)]
@@ -128,10 +127,10 @@ impl Statements {
         let columns = list(
             self.key
                 .iter()
-                .map(|column| format!("t.{}{}", quote_ident(&column.name), collate(&column.type_text))),
+                .map(|column| format!("t.{}{}", quote_ident(&column.name), bytewise(&column.type_text))),
         );
         let position = list(self.key.iter().enumerate().map(|(i, column)| {
-            format!("${}::text::{}{}", i + first, column.type_text, collate(&column.type_text))
+            format!("${}::text::{}{}", i + first, column.type_text, bytewise(&column.type_text))
         }));
         format!("(({columns}) > ({position}))")
     }

@@ -39,7 +39,7 @@ async fn the_printed_role_is_enough_and_no_more() {
     let admin = cluster.admin().await;
     admin.client().batch_execute("create role bi").await.unwrap();
     let readers = vec!["bi".to_owned()];
-    let sql = grants_sql("sync role", "postgres", "app", &readers);
+    let sql = grants_sql("sync role", Some("postgres"), "app", &readers);
     admin.client().batch_execute(&sql).await.unwrap();
     let session = log_in(&cluster, "sync%20role", "CHANGE-ME").await;
     let report = check(&session, &CheckRequest { read_roles: readers, ..request() }).await;

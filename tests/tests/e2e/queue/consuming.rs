@@ -1,7 +1,6 @@
 //! The consumer: places, acks, what cannot be read, subscriptions that end.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
@@ -12,7 +11,7 @@ use tenant_sync_core::queue::{Consumer, JobDelivery, LinkState, Places};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::stack::{DEADLINE, Stack, eventually};
+use super::stack::{Stack, eventually};
 
 /// A consumer whose jobs note that they began and wait for a permit.
 struct Held {
@@ -41,7 +40,7 @@ impl Held {
         let stopping = stop.clone();
         let task = tokio::spawn(async move { consumer.run(stopping, handler).await.expect("never fails") });
         let held = Self { began, finish, places, state, stop, task };
-        eventually("the consumer is connected", || async { held.state.is_up() }).await;
+        eventually("the consumer is connected", async || held.state.is_up()).await;
         held
     }
 
@@ -64,20 +63,17 @@ async fn bulk_jobs_leave_places_to_live_ones() {
     stack.sql.execute(r#"update "OutgoingRequest" set lane = 'bulk'"#, &[]).await.expect("update");
     poller.poller.tick().await.expect("tick");
     let consumer = Held::new(&stack, 4).await;
-    eventually("two bulk jobs run", || async { consumer.began(Lane::Bulk) == 2 }).await;
+    eventually("two bulk jobs run", async || consumer.began(Lane::Bulk) == 2).await;
 
     stack.due_rows(5).await;
     poller.poller.tick().await.expect("tick");
-    eventually("two live jobs run beside them", || async { consumer.began(Lane::Live) == 2 }).await;
+    eventually("two live jobs run beside them", async || consumer.began(Lane::Live) == 2).await;
     assert_eq!((consumer.began(Lane::Bulk), consumer.places.taken()), (2, 4));
     consumer.finish.add_permits(100);
-    eventually("all had their turn", || async {
-        consumer.began(Lane::Bulk) + consumer.began(Lane::Live) == 15
-    })
-    .await;
+    eventually("all had their turn", async || consumer.began(Lane::Bulk) + consumer.began(Lane::Live) == 15)
+        .await;
     consumer.stop().await;
     assert_eq!((stack.ready(Queue::Live).await, stack.ready(Queue::Bulk).await), (0, 0));
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,15 +82,14 @@ async fn a_worker_that_stops_finishes_what_runs_and_leaves_the_rest_in_the_queue
     stack.due_rows(6).await;
     stack.poller().await.poller.tick().await.expect("tick");
     let consumer = Held::new(&stack, 2).await;
-    eventually("two jobs run", || async { consumer.began(Lane::Live) == 2 }).await;
+    eventually("two jobs run", async || consumer.began(Lane::Live) == 2).await;
     let began = Arc::clone(&consumer.began);
     consumer.stop().await;
     let finished = began.lock().expect("lock").len();
-    eventually("the rest is there for others", || async {
+    eventually("the rest is there for others", async || {
         stack.ready(Queue::Live).await as usize == 6 - finished
     })
     .await;
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,16 +100,15 @@ async fn a_job_that_panics_gives_its_place_back() {
     let tenancy_id = stack.tenancy(1).await;
     let bad = r#"insert into "ExternalDatabase" ("tenancyId", id) values ($1, 't_panics')"#;
     stack.sql.execute(bad, &[&tenancy_id]).await.expect("target");
-    let client = stack.internal().get().await.expect("session");
+    let client = stack.session().await;
     for (jobs, database) in [(1, "t_panics"), (2, "t0")] {
         let target = TargetKey { tenancy_id, database_id: database.to_owned() };
         outbox::enqueue(&client, &[target]).await.expect("enqueue");
         poller.poller.tick().await.expect("tick");
-        eventually("the job is handed out", || async { consumer.began(Lane::Live) == jobs }).await;
+        eventually("the job is handed out", async || consumer.began(Lane::Live) == jobs).await;
     }
     consumer.stop().await;
     assert_eq!(stack.ready(Queue::Live).await, 0);
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,17 +118,19 @@ async fn what_cannot_be_read_lies_in_the_dead_queue_with_its_reason() {
     let consumer = Held::new(&stack, 2).await;
     let properties =
         BasicProperties::default().with_type(names::JOB_TYPE.into()).with_message_id("m1".into());
+    let connection = stack.kit.vhost().connect().await;
+    let channel = connection.create_channel().await.expect("channel");
     for queue in [Queue::Live, Queue::Bulk] {
         let options = BasicPublishOptions::default();
         let key = queue.routing_key().into();
         let publishing =
-            stack.amqp.basic_publish(names::EXCHANGE.into(), key, options, b"not a job", properties.clone());
+            channel.basic_publish(names::EXCHANGE.into(), key, options, b"not a job", properties.clone());
         publishing.await.expect("publish").await.expect("sent");
     }
     stack.due_rows(1).await;
     poller.poller.tick().await.expect("tick");
-    eventually("the good one is handed out", || async { consumer.began(Lane::Live) == 1 }).await;
-    eventually("the bad ones are dead", || async { stack.ready(Queue::Dead).await == 2 }).await;
+    eventually("the good one is handed out", async || consumer.began(Lane::Live) == 1).await;
+    eventually("the bad ones are dead", async || stack.ready(Queue::Dead).await == 2).await;
     for message in stack.drain(Queue::Dead).await {
         let headers = message.properties.headers().clone().expect("headers");
         let text = |name: &str| match headers.inner().get(name) {
@@ -148,7 +144,6 @@ async fn what_cannot_be_read_lies_in_the_dead_queue_with_its_reason() {
     }
     consumer.stop().await;
     assert_eq!((stack.ready(Queue::Live).await, stack.ready(Queue::Bulk).await), (0, 0));
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,12 +153,10 @@ async fn a_consumer_whose_queues_are_deleted_declares_them_and_goes_on() {
     let mut poller = stack.poller().await;
     stack.delete_all_queues().await;
     stack.due_rows(1).await;
-    let began = Instant::now();
-    while consumer.began(Lane::Live) == 0 {
-        assert!(began.elapsed() < DEADLINE, "no job was handed out");
+    eventually("a job is handed out", async || {
         poller.poller.tick().await.expect("tick");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        consumer.began(Lane::Live) > 0
+    })
+    .await;
     consumer.stop().await;
-    stack.close().await;
 }

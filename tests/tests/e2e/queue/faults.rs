@@ -1,16 +1,18 @@
 //! The broker goes, comes back, loses its queues; a poller dies on the way; an operator throws the switch.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use secrecy::ExposeSecret as _;
 use tenant_sync_core::outbox::{self, Held};
-use tenant_sync_core::queue::{Broker, names::Queue};
-use tenant_sync_core::worker::failpoint;
+use tenant_sync_core::queue::names::Queue;
 use tenant_sync_poller::{Handed, Tick};
+use tenant_sync_tests::broker::PrivateBroker;
+use tenant_sync_tests::proxy::Proxy;
+use tenant_sync_tests::stack::Stack as Kit;
+use tenant_sync_tests::template::Template;
 
-use super::gate::Gate;
-use super::stack::{Stack, addresses, eventually, through};
+use super::stack::{Stack, eventually};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_every_queue_gives_back_and_heals() {
@@ -25,42 +27,86 @@ async fn deleting_every_queue_gives_back_and_heals() {
     let Tick::Claimed(handed) = poller.poller.tick().await.expect("tick") else { panic!("nothing claimed") };
     assert_eq!(handed, Handed { claimed: 300, published: 300, given_back: 0, more: false });
     assert_eq!(stack.ready(Queue::Live).await, 300);
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_broker_nothing_is_claimed_and_afterwards_everything_is() {
-    let stack = Stack::new(&[]).await;
-    let (postgres, amqp) = addresses(&stack.config);
-    let gate = Gate::new(amqp, false).await;
-    let settings = through(&stack.config, postgres, gate.address);
-    let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
-    let gated = stack.config_with(&settings);
-    let (publisher, link) =
-        tenant_sync_core::queue::publisher(Broker::new(&gated.rabbitmq, "gated").expect("broker"));
-    let stop = tokio_util::sync::CancellationToken::new();
-    let linked = tokio::spawn(link.run(stop.clone()));
-    let fusebox = std::sync::Arc::new(tenant_sync_core::worker::Fusebox::new(stack.internal()));
-    let mut poller = tenant_sync_poller::Poller::new(&gated, stack.internal(), fusebox, publisher.clone());
-
+    let mut stack = Stack::new(&[]).await;
+    let proxy = Proxy::for_url(stack.kit.vhost().url()).await;
+    proxy.refuse();
+    let url = proxy.url(stack.kit.vhost().url());
+    stack.kit.set("rabbitmq.url", url);
+    let mut poller = stack.poller_on(&stack.kit.config());
     stack.due_rows(50).await;
-    assert_eq!(poller.tick().await.expect("tick"), Tick::NoBroker);
+    assert_eq!(poller.poller.tick().await.expect("tick"), Tick::NoBroker);
     assert_eq!(stack.count("claim = 0").await, 50);
-    gate.set_open(true);
-    eventually("connected", || async { publisher.is_up() }).await;
-    assert!(matches!(poller.tick().await.expect("tick"), Tick::Claimed(Handed { published: 50, .. })));
+    proxy.pass();
+    poller.until_up().await;
+    assert!(matches!(poller.poller.tick().await.expect("tick"), Tick::Claimed(Handed { published: 50, .. })));
 
     // Gone in the middle of the day: seen without publishing, and back.
-    gate.set_open(false);
-    eventually("the loss is noticed", || async { !publisher.is_up() }).await;
+    proxy.cut();
+    eventually("the loss is noticed", async || !poller.publisher.is_up()).await;
     stack.due_rows(50).await;
-    assert_eq!(poller.tick().await.expect("tick"), Tick::NoBroker);
-    gate.set_open(true);
-    eventually("connected again", || async { publisher.is_up() }).await;
-    assert!(matches!(poller.tick().await.expect("tick"), Tick::Claimed(Handed { published: 50, .. })));
-    stop.cancel();
-    linked.await.expect("task").expect("stops");
-    stack.close().await;
+    assert_eq!(poller.poller.tick().await.expect("tick"), Tick::NoBroker);
+    proxy.pass();
+    poller.until_up().await;
+    assert!(matches!(poller.poller.tick().await.expect("tick"), Tick::Claimed(Handed { published: 50, .. })));
+}
+
+/// The broker accepts everything and answers nothing: each publish has a deadline, and nothing stays claimed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_falls_silent_costs_one_deadline() {
+    let mut stack = Stack::new(&[]).await;
+    let proxy = Proxy::for_url(stack.kit.vhost().url()).await;
+    let url = proxy.url(stack.kit.vhost().url());
+    stack.kit.set("rabbitmq.url", url);
+    let mut poller = stack.poller_on(&stack.kit.config());
+    poller.until_up().await;
+    stack.due_rows(1_000).await;
+    proxy.hold_answers();
+    let began = Instant::now();
+    let Tick::Claimed(handed) = poller.poller.tick().await.expect("tick") else { panic!("nothing claimed") };
+    assert_eq!((handed.published, handed.given_back), (0, 1_000));
+    assert!(began.elapsed() < Duration::from_secs(8), "256 at a time would be four deadlines");
+    proxy.cut_connections();
+    proxy.pass();
+    poller.until_up().await;
+    let Tick::Claimed(handed) = poller.poller.tick().await.expect("tick") else { panic!("nothing claimed") };
+    assert_eq!((handed.published, handed.given_back), (1_000, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_killed_or_wiped_loses_no_request() {
+    if !PrivateBroker::available() {
+        return;
+    }
+    let mut broker = PrivateBroker::start().await;
+    let kit = Kit::plan()
+        .externals(0)
+        .template(Template::Engine)
+        .broker(broker.amqp_url(), broker.management_url())
+        .start()
+        .await;
+    let stack = Stack::on(kit, &[("poller.claim_lease", "2s")]).await;
+    let mut worker = stack.kit.poller().allow("lost RabbitMQ").allow("not published").start().await;
+    stack.due_rows(100).await;
+    eventually("they are queued", async || stack.ready(Queue::Live).await == 100).await;
+
+    broker.kill9();
+    stack.due_rows(100).await;
+    // Claims of the first hundred lapse meanwhile, and nobody claims what cannot be published.
+    eventually("all wait in the table", async || stack.count(r#""dueAt" <= now()"#).await == 200).await;
+    broker.launch().await;
+    eventually("all are queued again", async || stack.ready(Queue::Live).await >= 200).await;
+
+    broker.wipe();
+    broker.launch().await;
+    let management = broker.management();
+    management.put_vhost(stack.kit.vhost().name()).await.expect("vhost");
+    eventually("all are queued in the new one", async || stack.ready(Queue::Live).await == 200).await;
+    assert_eq!(stack.count("attempts = 0").await, 200);
+    worker.terminate().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,59 +124,27 @@ async fn a_thrown_switch_is_honoured_within_a_second() {
     }
     stack.sql.execute(r#"delete from "Fusebox""#, &[]).await.expect("delete");
     assert_eq!(poller.poller.tick().await.expect("tick"), Tick::Idle);
-    stack.close().await;
 }
 
-/// Dies after the broker has the message and before anything else happens.
+/// Dies after the broker has the messages and before anything else happens.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poller_that_dies_after_publishing_loses_nothing() {
-    let stack = Stack::new(&[("POLLER__CLAIM_LEASE", "500ms")]).await;
+    let stack = Stack::new(&[("poller.claim_lease", "500ms")]).await;
     stack.due_rows(10).await;
-    let status = tokio::process::Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "queue::faults::poller_process", "--nocapture"])
-        .env("TENANT_SYNC_TEST_POLLER_PROCESS", "1")
-        .env("TENANT_SYNC_DATABASE__URL", stack.config.database.url().expose_secret())
-        .env("TENANT_SYNC_RABBITMQ__URL", stack.config.rabbitmq.url.expose_secret())
-        .env("TENANT_SYNC_POLLER__CLAIM_LEASE", "500ms")
-        .env(failpoint::VARIABLE, "poller.after_publish=abort")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .await
-        .expect("run");
-    assert!(!status.success(), "it should have died");
+    let mut first = stack.kit.poller().failpoint("poller.after_publish=abort").spawn();
+    assert!(!first.wait_exit(Duration::from_secs(30)).await.success());
     assert_eq!(stack.count("claim = 1").await, 10);
 
     let mut poller = stack.poller().await;
-    let mut claimed = 0;
-    let began = Instant::now();
-    while claimed < 10 {
-        assert!(began.elapsed() < Duration::from_secs(10), "the claims did not lapse");
-        if let Tick::Claimed(handed) = poller.poller.tick().await.expect("tick") {
-            claimed += handed.published;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let client = stack.internal().get().await.expect("session");
-    let row =
-        stack.sql.query_one(r#"select id, claim from "OutgoingRequest" limit 1"#, &[]).await.expect("row");
-    let (request_id, claim): (_, i64) = (row.get(0), row.get(1));
-    let hour = Duration::from_secs(3600);
-    let stale = Held { request_id, claim: claim - 1 };
-    assert_eq!(outbox::take(&client, stale, "w", hour).await.expect("take"), None);
-    stack.close().await;
-}
-
-/// The process of the test above: a poller as its own program runs it.
-#[test]
-fn poller_process() {
-    if std::env::var_os("TENANT_SYNC_TEST_POLLER_PROCESS").is_some() {
-        failpoint::init_from_env().expect("failpoints");
-        let runtime = tokio::runtime::Runtime::new().expect("runtime");
-        let config = tenant_sync_core::config::Config::load(None).expect("configuration");
-        let shutdown = tokio_util::sync::CancellationToken::new();
-        runtime.block_on(tenant_sync_poller::run(std::sync::Arc::new(config), shutdown)).expect("runs");
-    }
+    eventually("all were claimed again", async || {
+        poller.poller.tick().await.expect("tick");
+        stack.count("claim = 2").await == 10
+    })
+    .await;
+    let client = stack.session().await;
+    let row = stack.sql.query_one(r#"select id from "OutgoingRequest" limit 1"#, &[]).await.expect("row");
+    let stale = Held { request_id: row.get(0), claim: 1 };
+    assert_eq!(outbox::take(&client, stale, "w", HOUR).await.expect("take"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +152,7 @@ async fn a_publish_that_only_seemed_to_fail_leaves_a_running_row_alone() {
     let stack = Stack::new(&[]).await;
     stack.due_rows(2).await;
     stack.poller().await.poller.tick().await.expect("tick");
-    let client = stack.internal().get().await.expect("session");
+    let client = stack.session().await;
     let rows = stack.sql.query(r#"select id, "tenancyId", "databaseId" from "OutgoingRequest""#, &[]).await;
     let claims: Vec<_> = rows
         .expect("rows")
@@ -151,8 +165,7 @@ async fn a_publish_that_only_seemed_to_fail_leaves_a_running_row_alone() {
         })
         .collect();
     let held = Held { request_id: claims[0].request_id, claim: 1 };
-    outbox::take(&client, held, "w", Duration::from_secs(3600)).await.expect("take").expect("ours");
+    outbox::take(&client, held, "w", HOUR).await.expect("take").expect("ours");
     assert_eq!(outbox::give_back_unpublished(&client, &claims).await.expect("give back"), 1);
     assert_eq!(stack.count(r#""runningSince" is not null"#).await, 1);
-    stack.close().await;
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::outbox::{self, TargetKey};
 use tenant_sync_core::queue::names::Queue;
+use tenant_sync_tests::proxy::Proxy;
 use tokio_util::sync::CancellationToken;
 
-use super::gate::Gate;
-use super::stack::{Stack, addresses, eventually, through};
+use super::stack::{Stack, eventually};
 
 struct Running {
     stop: CancellationToken,
@@ -36,58 +36,52 @@ async fn heartbeats(stack: &Stack) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poller_sleeps_until_it_is_woken() {
-    let stack = Stack::new(&[("POLLER__POLL_INTERVAL", "10m")]).await;
+    let stack = Stack::new(&[("poller.poll_interval", "10m")]).await;
     let running = Running::start(&stack.config);
-    eventually("it runs", || async { heartbeats(&stack).await == 1 }).await;
+    eventually("it runs", async || heartbeats(&stack).await == 1).await;
     let listening = "select count(*) from pg_stat_activity where datname = current_database()
                      and query = 'listen tenant_sync_due' and state = 'idle'";
-    eventually("it listens", || async {
+    eventually("it listens", async || {
         stack.sql.query_one(listening, &[]).await.expect("activity").get::<_, i64>(0) == 1
     })
     .await;
     let tenancy_id = stack.tenancy(1).await;
-    let client = stack.internal().get().await.expect("session");
+    let client = stack.session().await;
     for round in 1..=3 {
         outbox::enqueue(&client, &[TargetKey { tenancy_id, database_id: "t0".into() }]).await.expect("ask");
         outbox::notify(&client).await.expect("notify");
-        eventually("it was claimed", || async { stack.count(&format!("claim = {round}")).await == 1 }).await;
+        eventually("it was claimed", async || stack.count(&format!("claim = {round}")).await == 1).await;
         let reset = r#"update "OutgoingRequest" set "startedFulfillingAt" = null, "dueAt" = now()"#;
         stack.sql.execute(reset, &[]).await.expect("reset");
     }
     running.stop().await;
     assert_eq!(heartbeats(&stack).await, 0, "it says goodbye");
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poller_starts_before_its_servers_and_survives_the_loss_of_both() {
-    let stack = Stack::new(&[]).await;
-    let (postgres, amqp) = addresses(&stack.config);
-    let (postgres, amqp) = (Gate::new(postgres, false).await, Gate::new(amqp, false).await);
-    let settings = through(&stack.config, postgres.address, amqp.address);
-    let mut settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
-    settings.push(("DATABASE__CONNECT_TIMEOUT", "1s"));
-    let running = Running::start(&stack.config_with(&settings));
+    let mut stack = Stack::new(&[]).await;
+    let (postgres, amqp) = behind_proxies(&mut stack).await;
+    postgres.refuse();
+    amqp.refuse();
+    let running = Running::start(&Arc::new(stack.kit.config()));
     stack.due_rows(5).await;
-    postgres.set_open(true);
-    eventually("it has found Postgres", || async { heartbeats(&stack).await == 1 }).await;
+    postgres.pass();
+    eventually("it has found Postgres", async || heartbeats(&stack).await == 1).await;
     assert_eq!(stack.count("claim = 0").await, 5, "there is no broker yet");
-    amqp.set_open(true);
-    eventually("it claims", || async { stack.count("claim = 1").await == 5 }).await;
-    eventually("it publishes", || async { stack.ready(Queue::Live).await == 5 }).await;
+    amqp.pass();
+    eventually("it claims", async || stack.count("claim = 1").await == 5).await;
+    eventually("it publishes", async || stack.ready(Queue::Live).await == 5).await;
     assert_eq!(stack.drain(Queue::Live).await.len(), 5);
 
-    for gate in [&postgres, &amqp] {
-        gate.set_open(false);
-    }
+    postgres.cut();
+    amqp.cut();
     stack.sql.execute(r#"delete from "OutgoingRequest""#, &[]).await.expect("delete");
     stack.due_rows(5).await;
-    for gate in [&postgres, &amqp] {
-        gate.set_open(true);
-    }
-    eventually("it publishes again", || async { stack.ready(Queue::Live).await == 5 }).await;
+    postgres.pass();
+    amqp.pass();
+    eventually("it publishes again", async || stack.ready(Queue::Live).await == 5).await;
     running.stop().await;
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,17 +98,25 @@ async fn one_pass_reports_what_it_did_and_leaves_no_trace() {
     });
     assert_eq!(json, expected);
     assert_eq!(heartbeats(&stack).await, 0);
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poller_that_cannot_reach_its_servers_stops_when_asked() {
-    let stack = Stack::new(&[]).await;
-    let (postgres, amqp) = addresses(&stack.config);
-    let (postgres, amqp) = (Gate::new(postgres, false).await, Gate::new(amqp, false).await);
-    let settings = through(&stack.config, postgres.address, amqp.address);
-    let settings: Vec<(&str, &str)> = settings.iter().map(|(k, v)| (*k, v.as_str())).collect();
-    let running = Running::start(&stack.config_with(&settings));
+    let mut stack = Stack::new(&[]).await;
+    let (postgres, amqp) = behind_proxies(&mut stack).await;
+    postgres.hold();
+    amqp.hold();
+    let running = Running::start(&Arc::new(stack.kit.config()));
     tokio::time::timeout(Duration::from_secs(5), running.stop()).await.expect("stops");
-    stack.close().await;
+}
+
+async fn behind_proxies(stack: &mut Stack) -> (Proxy, Proxy) {
+    let postgres = Proxy::for_url(stack.kit.internal().url()).await;
+    let amqp = Proxy::for_url(stack.kit.vhost().url()).await;
+    let (database_url, amqp_url) =
+        (postgres.url(stack.kit.internal().url()), amqp.url(stack.kit.vhost().url()));
+    stack.kit.set("database.url", database_url);
+    stack.kit.set("database.connect_timeout", "1s");
+    stack.kit.set("rabbitmq.url", amqp_url);
+    (postgres, amqp)
 }

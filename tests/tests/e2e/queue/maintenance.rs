@@ -25,7 +25,6 @@ async fn what_an_application_asks_for_becomes_one_row_a_target() {
     stack.sql.execute("select enqueue_tenant_sync($1)", &[&tenancy]).await.expect("ask");
     maintain(&stack.internal(), &stack.config.sync).await.expect("maintain");
     assert_eq!(stack.count("kind = 'sync' and counter = 1").await, 2);
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +32,7 @@ async fn an_ask_for_a_row_that_somebody_holds_waits_alone() {
     let mut stack = Stack::new(&[]).await;
     let rows = stack.due_rows(2).await;
     stack.sql.execute("select enqueue_tenant_sync($1)", &[&rows[0].tenancy_id]).await.expect("ask");
-    let client = stack.internal().get().await.expect("session");
+    let client = stack.session().await;
     let holding = stack.sql.transaction().await.expect("begin");
     let lock = r#"select id from "OutgoingRequest" where kind = 'sync' and "databaseId" = 't0' for update"#;
     holding.query_one(lock, &[]).await.expect("lock");
@@ -41,7 +40,6 @@ async fn an_ask_for_a_row_that_somebody_holds_waits_alone() {
     assert_eq!(folded.expect("does not wait").expect("fold"), Folded { asks: 1, targets: 1 });
     holding.rollback().await.expect("release");
     assert_eq!(outbox::fold_asks(&client, 100).await.expect("fold"), Folded { asks: 1, targets: 1 });
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +50,7 @@ async fn visits_are_bounded_spread_and_not_for_paused_targets() {
     stack.sql.execute(due, &[]).await.expect("due");
     let pause = r#"update "ExternalDatabase" set state = 'paused' where id in ('t0', 't1')"#;
     stack.sql.execute(pause, &[]).await.expect("pause");
-    let client = stack.internal().get().await.expect("session");
+    let client = stack.session().await;
     let hour = Duration::from_secs(3600);
     assert_eq!(outbox::enqueue_due_visits(&client, hour, 30).await.expect("visits"), 30);
     assert_eq!(outbox::enqueue_due_visits(&client, hour, 30).await.expect("visits"), 8);
@@ -67,19 +65,16 @@ async fn visits_are_bounded_spread_and_not_for_paused_targets() {
     stack.sql.execute(due, &[]).await.expect("due");
     assert_eq!(outbox::enqueue_due_visits(&client, hour, 100).await.expect("visits"), 38);
     assert_eq!(stack.count("kind = 'sync' and counter = 0").await, 38);
-    stack.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_poller_has_the_turn_and_a_dead_ones_turn_ends() {
     let stack = Stack::new(&[]).await;
-    let (a, b) =
-        (stack.internal().get().await.expect("session"), stack.internal().get().await.expect("session"));
+    let (a, b) = (stack.session().await, stack.session().await);
     let hour = Duration::from_secs(3600);
     let (x, y) = tokio::join!(outbox::take_turn(&a, "duty", hour), outbox::take_turn(&b, "duty", hour));
     assert!(x.expect("turn") ^ y.expect("turn"));
     assert!(outbox::take_turn(&b, "other", hour).await.expect("turn"));
     stack.sql.execute(r#"update "CacheEntry" set "expiresAt" = now()"#, &[]).await.expect("end");
     assert!(outbox::take_turn(&b, "duty", hour).await.expect("turn"));
-    stack.close().await;
 }

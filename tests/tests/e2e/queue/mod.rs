@@ -3,7 +3,6 @@
 mod claims;
 mod consuming;
 mod faults;
-mod gate;
 mod lifecycle;
 mod maintenance;
 mod stack;

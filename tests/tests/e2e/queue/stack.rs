@@ -1,100 +1,74 @@
-//! A database and a vhost of its own for each test.
+//! A stack with an outbox to look into and pollers to be ticked by hand.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use base64::Engine as _;
-use lapin::options::{BasicGetOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
-use secrecy::ExposeSecret as _;
+use lapin::options::BasicGetOptions;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::outbox::{self, TargetKey};
 use tenant_sync_core::queue::{self, Broker, LinkState, Publisher, names::Queue};
 use tenant_sync_core::worker::Fusebox;
 use tenant_sync_poller::Poller;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_postgres::{Client, Config as PgConfig, NoTls};
-use tokio_util::sync::CancellationToken;
+use tenant_sync_tests::stack::Stack as Kit;
+use tenant_sync_tests::template::Template;
+use tenant_sync_tests::wait;
+use tokio_postgres::Client;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 /// Longest wait for anything that should happen.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Asks again until it is so. Fails the test after [`DEADLINE`].
-pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let began = Instant::now();
-    while !is_so().await {
-        assert!(began.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-fn service(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`"))
+/// Asks again until it is so.
+pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    wait::eventually(DEADLINE, what, async || if is_so().await { Ok(()) } else { Err("not yet") }).await;
 }
 
 pub(super) struct Stack {
     pub(super) config: Arc<Config>,
     pub(super) sql: Client,
-    pub(super) amqp: lapin::Channel,
-    _connection: lapin::Connection,
-    name: String,
+    pub(super) kit: Kit,
 }
 
 impl Stack {
+    /// With these configuration keys.
     pub(super) async fn new(settings: &[(&str, &str)]) -> Self {
-        let name = format!("q_{}", Uuid::new_v4().simple());
-        let database_url = create_database(&name).await;
-        create_vhost(&name).await;
-        let amqp_url = format!("{}/{name}", service("TENANT_SYNC_TEST_AMQP_URL").trim_end_matches('/'));
-        let mut variables = vec![
-            ("TENANT_SYNC_DATABASE__URL".to_owned(), database_url.clone()),
-            ("TENANT_SYNC_RABBITMQ__URL".to_owned(), amqp_url.clone()),
-        ];
-        variables.extend(settings.iter().map(|(k, v)| (format!("TENANT_SYNC_{k}"), (*v).to_owned())));
-        let config = Arc::new(Config::from_sources(None, variables).expect("configuration"));
-        let sql = connect(&database_url).await;
-        let mut migrating = Config::clone(&config);
-        migrating.database.auto_migrate = true;
-        tenant_sync_core::migrate::ensure(&migrating).await.expect("schema");
-        let connection = lapin::Connection::connect(&amqp_url, lapin::ConnectionProperties::default());
-        let connection = connection.await.expect("RabbitMQ");
-        let amqp = connection.create_channel().await.expect("channel");
-        Self { config, sql, amqp, _connection: connection, name }
+        Self::on(Kit::plan().externals(0).template(Template::Engine).start().await, settings).await
     }
 
-    /// The configuration with other settings.
-    pub(super) fn config_with(&self, settings: &[(&str, &str)]) -> Arc<Config> {
-        let mut variables = vec![
-            ("TENANT_SYNC_DATABASE__URL".to_owned(), self.config.database.url().expose_secret().to_owned()),
-            ("TENANT_SYNC_RABBITMQ__URL".to_owned(), self.config.rabbitmq.url.expose_secret().to_owned()),
-        ];
-        variables.extend(settings.iter().map(|(k, v)| (format!("TENANT_SYNC_{k}"), (*v).to_owned())));
-        Arc::new(Config::from_sources(None, variables).expect("configuration"))
+    pub(super) async fn on(mut kit: Kit, settings: &[(&str, &str)]) -> Self {
+        settings.iter().for_each(|(key, value)| kit.set(key, value));
+        Self { config: Arc::new(kit.config()), sql: kit.internal().connect().await, kit }
     }
 
     pub(super) fn internal(&self) -> Internal {
         Internal::new(&self.config.database, "test").expect("internal")
     }
 
+    pub(super) async fn session(&self) -> deadpool_postgres::Object {
+        self.internal().get().await.expect("session")
+    }
+
     pub(super) fn broker(&self) -> Broker {
         Broker::new(&self.config.rabbitmq, "test").expect("broker")
     }
 
-    /// A poller whose link is up, to be ticked by hand.
+    /// A poller whose link is up.
     pub(super) async fn poller(&self) -> ManualPoller {
-        let (publisher, link) = queue::publisher(self.broker());
-        let (stop, state) = (CancellationToken::new(), link.state());
-        tokio::spawn(link.run(stop.clone()));
-        let internal = self.internal();
-        let fusebox = Arc::new(Fusebox::new(internal.clone()));
-        let poller = Poller::new(&self.config, internal, fusebox, publisher.clone());
-        let manual = ManualPoller { poller, publisher, state, _stop: stop.drop_guard() };
+        let manual = self.poller_on(&self.config);
         manual.until_up().await;
         manual
+    }
+
+    /// A poller with another configuration, whose link may be down.
+    pub(super) fn poller_on(&self, config: &Config) -> ManualPoller {
+        let (publisher, link) = queue::publisher(Broker::new(&config.rabbitmq, "test").expect("broker"));
+        let (stop, state) = (CancellationToken::new(), link.state());
+        tokio::spawn(link.run(stop.clone()));
+        let fusebox = Arc::new(Fusebox::new(self.internal()));
+        let poller = Poller::new(config, self.internal(), fusebox, publisher.clone());
+        ManualPoller { poller, publisher, state, _stop: stop.drop_guard() }
     }
 
     /// A tenancy with targets `t0`, `t1`, … that nobody visits.
@@ -117,14 +91,20 @@ impl Stack {
         let tenancy_id = self.tenancy(rows).await;
         let keys: Vec<_> =
             (0..rows).map(|n| TargetKey { tenancy_id, database_id: format!("t{n}") }).collect();
-        let client = self.internal().get().await.expect("session");
-        assert_eq!(outbox::enqueue(&client, &keys).await.expect("enqueue"), rows as u64);
+        let asked = outbox::enqueue(&self.session().await, &keys).await.expect("enqueue");
+        assert_eq!(asked, rows as u64);
         keys
     }
 
+    /// Rows of the outbox.
     pub(super) async fn count(&self, condition: &str) -> i64 {
         let text = format!(r#"select count(*) from "OutgoingRequest" where {condition}"#);
         self.sql.query_one(&text, &[]).await.expect("count").get(0)
+    }
+
+    /// The only row of the outbox.
+    pub(super) async fn only_row(&self) -> Uuid {
+        self.sql.query_one(r#"select id from "OutgoingRequest""#, &[]).await.expect("one row").get(0)
     }
 
     /// Sessions that wait for a lock in this database.
@@ -136,9 +116,11 @@ impl Stack {
 
     /// All messages of a queue, taken out of it.
     pub(super) async fn drain(&self, queue: Queue) -> Vec<lapin::message::Delivery> {
+        let connection = self.kit.vhost().connect().await;
+        let channel = connection.create_channel().await.expect("channel");
         let mut messages = Vec::new();
         let options = BasicGetOptions { no_ack: true };
-        while let Some(message) = self.amqp.basic_get(queue.name().into(), options).await.expect("get") {
+        while let Some(message) = channel.basic_get(queue.name().into(), options).await.expect("get") {
             messages.push(message.delivery);
         }
         messages
@@ -146,23 +128,14 @@ impl Stack {
 
     /// Messages that are ready in a queue.
     pub(super) async fn ready(&self, queue: Queue) -> u32 {
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let declared = self.amqp.queue_declare(queue.name().into(), options, FieldTable::default());
-        declared.await.expect("queue").message_count()
+        self.kit.vhost().ready_messages(queue.name()).await.unwrap_or(0)
     }
 
     pub(super) async fn delete_all_queues(&self) {
+        let vhost = self.kit.vhost();
         for queue in Queue::ALL {
-            management("DELETE", &format!("/api/queues/{}/{}", self.name, queue.name()), "").await;
+            vhost.management().delete_queue(vhost.name(), queue.name()).await.expect("delete");
         }
-    }
-
-    /// Removes database and vhost. A test that fails leaves them to be looked at.
-    pub(super) async fn close(self) {
-        drop(self.sql);
-        management("DELETE", &format!("/api/vhosts/{}", self.name), "").await;
-        let admin = connect(&service("TENANT_SYNC_TEST_INTERNAL_URL")).await;
-        admin.batch_execute(&format!("drop database {} with (force)", self.name)).await.expect("drop");
     }
 }
 
@@ -170,80 +143,11 @@ pub(super) struct ManualPoller {
     pub(super) poller: Poller,
     pub(super) publisher: Publisher,
     state: LinkState,
-    _stop: tokio_util::sync::DropGuard,
+    _stop: DropGuard,
 }
 
 impl ManualPoller {
     pub(super) async fn until_up(&self) {
-        eventually("the publisher is connected", || async { self.state.is_up() && self.publisher.is_up() })
-            .await;
+        eventually("the publisher is connected", async || self.state.is_up() && self.publisher.is_up()).await;
     }
-}
-
-async fn create_database(name: &str) -> String {
-    let url = service("TENANT_SYNC_TEST_INTERNAL_URL");
-    let admin = connect(&url).await;
-    admin.batch_execute(&format!("create database {name}")).await.expect("create database");
-    let (server, _) = url.rsplit_once('/').expect("a path");
-    format!("{server}/{name}")
-}
-
-async fn create_vhost(name: &str) {
-    let user = credentials().0;
-    management("PUT", &format!("/api/vhosts/{name}"), "{}").await;
-    let all = r#"{"configure":".*","write":".*","read":".*"}"#;
-    management("PUT", &format!("/api/permissions/{name}/{user}"), all).await;
-}
-
-fn credentials() -> (String, String) {
-    let url = service("TENANT_SYNC_TEST_AMQP_URL");
-    let (userinfo, _) = url.trim_start_matches("amqp://").split_once('@').expect("user");
-    let (user, password) = userinfo.split_once(':').expect("password");
-    (user.to_owned(), password.to_owned())
-}
-
-/// One request to RabbitMQ's management API.
-async fn management(method: &str, path: &str, body: &str) {
-    let url = service("TENANT_SYNC_TEST_MANAGEMENT_URL");
-    let address = url.trim_start_matches("http://").trim_end_matches('/');
-    let (user, password) = credentials();
-    let login = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Basic {login}\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-    );
-    let mut stream = TcpStream::connect(address).await.expect("management");
-    stream.write_all(request.as_bytes()).await.expect("send");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("answer");
-    assert!(answer.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
-}
-
-pub(super) async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("Postgres");
-    tokio::spawn(connection);
-    client
-}
-
-/// Where the servers of a configuration listen.
-pub(super) fn addresses(config: &Config) -> (SocketAddr, SocketAddr) {
-    let postgres: PgConfig = config.database.url().expose_secret().parse().expect("url");
-    let amqp: lapin::uri::AMQPUri = config.rabbitmq.url.expose_secret().parse().expect("url");
-    let host = "127.0.0.1".parse().expect("loopback");
-    (SocketAddr::new(host, postgres.get_ports()[0]), SocketAddr::new(host, amqp.authority.port))
-}
-
-/// A configuration whose servers are reached through gates.
-pub(super) fn through(
-    config: &Config,
-    postgres: SocketAddr,
-    amqp: SocketAddr,
-) -> [(&'static str, String); 2] {
-    let (real_postgres, real_amqp) = addresses(config);
-    let swap = |url: &str, from: SocketAddr, to: SocketAddr| url.replace(&from.to_string(), &to.to_string());
-    [
-        ("DATABASE__URL", swap(config.database.url().expose_secret(), real_postgres, postgres)),
-        ("RABBITMQ__URL", swap(config.rabbitmq.url.expose_secret(), real_amqp, amqp)),
-    ]
 }

@@ -1,0 +1,69 @@
+//! What an operator wants at once: a back-off that is running is cut short.
+
+use deadpool_postgres::Object;
+use tokio_postgres::Error;
+
+use super::TargetKey;
+
+fn keys(targets: &[TargetKey]) -> Vec<String> {
+    targets.iter().map(|t| format!("sync:{}:{}", t.tenancy_id, t.database_id)).collect()
+}
+
+/// Makes the waiting rows of these targets due now, with a fresh count of attempts. A row that is queued or
+/// running keeps its lease. Returns how many rows there are.
+///
+/// # Errors
+/// Postgres does.
+pub async fn hurry(client: &Object, targets: &[TargetKey]) -> Result<u64, Error> {
+    let statement = client
+        .prepare_cached(
+            r#"
+with locked as materialized (
+    select id from "OutgoingRequest" where kind = 'sync' and "deduplicationKey" = any ($1)
+    order by "deduplicationKey" for update
+)
+update "OutgoingRequest" r
+set attempts = 0,
+    "dueAt" = case when r."startedFulfillingAt" is null then least(r."dueAt", now()) else r."dueAt" end
+from locked where r.id = locked.id"#,
+        )
+        .await?;
+    client.execute(&statement, &[&keys(targets)]).await
+}
+
+/// Like [`hurry`], and takes the row away from a worker that runs it: what it does is worth nothing any more,
+/// because the target's settings have changed. It notices when it renews its lease; until then the lock in the
+/// target keeps it and its successor apart.
+///
+/// # Errors
+/// Postgres does.
+pub async fn start_over(client: &Object, targets: &[TargetKey]) -> Result<u64, Error> {
+    let statement = client
+        .prepare_cached(
+            r#"
+with locked as materialized (
+    select id from "OutgoingRequest" where kind = 'sync' and "deduplicationKey" = any ($1)
+    order by "deduplicationKey" for update
+)
+update "OutgoingRequest" r
+set claim = r.claim + 1, "startedFulfillingAt" = null, "runningSince" = null, "workerId" = null, attempts = 0,
+    "dueAt" = now()
+from locked where r.id = locked.id"#,
+        )
+        .await?;
+    client.execute(&statement, &[&keys(targets)]).await
+}
+
+/// Whether a worker runs a job of this target.
+///
+/// # Errors
+/// Postgres does.
+pub async fn is_running(client: &Object, target: &TargetKey) -> Result<bool, Error> {
+    let statement = client
+        .prepare_cached(
+            r#"select exists (select from "OutgoingRequest" where kind = 'sync' and "deduplicationKey" = any ($1)
+                              and "runningSince" is not null and "dueAt" > now())"#,
+        )
+        .await?;
+    client.query_one(&statement, &[&keys(std::slice::from_ref(target))]).await?.try_get(0)
+}

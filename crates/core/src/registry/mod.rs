@@ -1,0 +1,12 @@
+//! What an operator has registered: tenancies and their targets.
+//!
+//! Every statement on "Project", "Tenancy" and the settings in "ExternalDatabase" that the command line and
+//! other doors for operators share. Progress and state after a turn are the sync worker's business.
+
+mod examine;
+mod settings;
+pub mod targets;
+pub mod tenancies;
+
+pub use examine::examine;
+pub use settings::{Settings, SettingsError, StoredSettings, target_key};

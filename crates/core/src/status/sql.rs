@@ -1,0 +1,176 @@
+//! Counting what a mapping lacks in many targets at once: one statement, index ranges of bounded length.
+
+use deadpool_postgres::{GenericClient, Transaction};
+use tokio_postgres::{Error, Row};
+use uuid::Uuid;
+
+use super::{BACKLOG_MAX, Progress};
+use crate::mapping::Mapping;
+use crate::mapping::names::{bytewise, quote_ident, quote_literal};
+
+/// What a mapping lacks in one target. No count exceeds [`BACKLOG_MAX`] by more than one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Rows and tombstones above the watermark.
+    pub(super) sequenced: i64,
+    /// The lowest id of those.
+    pub(super) first_id: Option<i64>,
+    /// Rows and tombstones that have no newer id yet, or rows of other tables that will touch some here.
+    pub(super) flagged: i64,
+    /// The oldest transaction that flagged one of those.
+    pub(super) first_xid: Option<i64>,
+    /// Rows behind the fill's position that are not counted above.
+    pub(super) unfilled: i64,
+    /// A count has reached its limit.
+    pub(super) cut: bool,
+}
+
+impl Counts {
+    pub(super) fn total(&self) -> i64 {
+        self.sequenced + self.flagged + self.unfilled
+    }
+
+    pub(super) fn needs_ledger(&self) -> bool {
+        self.first_id.is_some() || self.first_xid.is_some()
+    }
+}
+
+/// Types of the source columns that the target's key is made of, in the key's order.
+pub(super) async fn key_types<C: GenericClient>(client: &C, mapping: &Mapping) -> Result<Vec<String>, Error> {
+    let rows = client
+        .query(
+            "select format_type(a.atttypid, a.atttypmod)
+             from unnest($2::text[]) with ordinality as k (name, at)
+             join pg_attribute a on a.attname = k.name and a.attnum > 0 and not a.attisdropped
+             join pg_class c on c.oid = a.attrelid
+             where c.relnamespace = current_schema()::regnamespace and c.relname = $1::text
+             order by k.at",
+            &[&mapping.source.table, &mapping.source_key()],
+        )
+        .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// The statement for one mapping: `$1` tenancies, `$2` watermarks, `$3` whether a turn has set it up, `$4`
+/// whether it is filled, `$5` the fill's position as a JSON array, `$6` limit of each count.
+pub(super) fn statement(mapping: &Mapping, key_types: &[String]) -> String {
+    let table = quote_ident(&mapping.source.table);
+    let tenant = format!("s.{}", quote_ident(&mapping.source.tenant));
+    let table_text = quote_literal(&mapping.source.table);
+    let (key, position) = key_and_position(mapping, key_types);
+    let touched = touched(mapping);
+    format!(
+        r#"
+select rows.n, rows.first_id, gone.n, gone.first_id, flagged.n, flagged.first_xid, flagged_gone.n,
+       flagged_gone.first_xid, touched.n, touched.first_xid, unfilled.n, unfilled.scanned
+from unnest($1::uuid[], $2::int8[], $3::bool[], $4::bool[], $5::text[]) with ordinality
+    as t (tenancy, mark, set_up, filling, position, at)
+cross join lateral (
+    select count(*) as n, min(q.id) as first_id from (
+        select s."sequenceId" as id from {table} s where {tenant} = t.tenancy and s."sequenceId" > t.mark
+        order by s."sequenceId" limit $6) q) as rows
+cross join lateral (
+    select count(*) as n, min(q.id) as first_id from (
+        select d."sequenceId" as id from "DeletedRow" d
+        where t.set_up and d."tenancyId" = t.tenancy and d."tableName" = {table_text} and d."sequenceId" > t.mark
+        order by d."sequenceId" limit $6) q) as gone
+cross join lateral (
+    select count(*) as n, min(q.xid) as first_xid from (
+        select s."changedBy"::text::int8 as xid from {table} s
+        where {tenant} = t.tenancy and s."shouldUpdateSequenceId" and s."changedBy" >= tail_start(t.tenancy)
+          and (s."sequenceId" is null or s."sequenceId" <= t.mark)
+        order by s."changedBy" limit $6) q) as flagged
+cross join lateral (
+    select count(*) as n, min(q.xid) as first_xid from (
+        select d."changedBy"::text::int8 as xid from "DeletedRow" d
+        where t.set_up and d."tenancyId" = t.tenancy and d."shouldUpdateSequenceId"
+          and d."changedBy" >= tail_start(t.tenancy) and d."tableName" = {table_text}
+        order by d."changedBy" limit $6) q) as flagged_gone
+cross join lateral ({touched}) as touched
+cross join lateral (
+    select count(*) filter (where not q.counted) as n, count(*) as scanned from (
+        (select s."shouldUpdateSequenceId" or coalesce(s."sequenceId" > t.mark, false) as counted from {table} s
+         where t.filling and t.position is null and {tenant} = t.tenancy limit $6)
+        union all
+        (select s."shouldUpdateSequenceId" or coalesce(s."sequenceId" > t.mark, false) from {table} s
+         where t.filling and t.position is not null and {tenant} = t.tenancy and ({key}) > ({position})
+         limit $6)) q) as unfilled
+order by t.at"#
+    )
+}
+
+/// The key's columns, and the fill's position cast to their types; compared as the fill walks them.
+fn key_and_position(mapping: &Mapping, key_types: &[String]) -> (String, String) {
+    let columns = mapping.source_key().into_iter().zip(key_types);
+    let pairs = columns.enumerate().map(|(at, (name, kind))| {
+        let order = bytewise(kind);
+        (format!("s.{}{order}", quote_ident(name)), format!("(t.position::jsonb ->> {at})::{kind}{order}"))
+    });
+    let (key, position): (Vec<_>, Vec<_>) = pairs.unzip();
+    (key.join(", "), position.join(", "))
+}
+
+/// Flagged rows and tombstones of the tables whose changes touch rows of this mapping.
+fn touched(mapping: &Mapping) -> String {
+    let arms: Vec<String> = mapping
+        .touches
+        .iter()
+        .map(|touch| {
+            let (table, tenant) = (quote_ident(&touch.table), quote_ident(&touch.tenant));
+            format!(
+                r#"(select r."changedBy"::text::int8 as xid from {table} r
+         where t.set_up and r.{tenant} = t.tenancy and r."shouldUpdateSequenceId"
+           and r."changedBy" >= tail_start(t.tenancy)
+         order by r."changedBy" limit $6)
+        union all
+        (select d."changedBy"::text::int8 from "DeletedRow" d
+         where t.set_up and d."tenancyId" = t.tenancy and d."shouldUpdateSequenceId"
+           and d."changedBy" >= tail_start(t.tenancy) and d."tableName" = {}
+         order by d."changedBy" limit $6)"#,
+                quote_literal(&touch.table)
+            )
+        })
+        .collect();
+    if arms.is_empty() {
+        return "select 0::int8 as n, null::int8 as first_xid".to_owned();
+    }
+    format!("select count(*) as n, min(q.xid) as first_xid from ({}) q", arms.join(" union all "))
+}
+
+/// Runs a [`statement`] for these tenancies; one answer each, in the same order.
+pub(super) async fn count(
+    snapshot: &Transaction<'_>,
+    statement: &str,
+    asked: &[(Uuid, &Progress)],
+) -> Result<Vec<Counts>, Error> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tenancies: Vec<Uuid> = asked.iter().map(|(tenancy, _)| *tenancy).collect();
+    let marks: Vec<i64> = asked.iter().map(|(_, p)| p.watermark).collect();
+    let set_up: Vec<bool> = asked.iter().map(|(_, p)| p.set_up).collect();
+    let filling: Vec<bool> = asked.iter().map(|(_, p)| p.filling).collect();
+    let positions: Vec<Option<&str>> = asked.iter().map(|(_, p)| p.fill_position.as_deref()).collect();
+    let limit = BACKLOG_MAX + 1;
+    let statement = snapshot.prepare_cached(statement).await?;
+    let rows =
+        snapshot.query(&statement, &[&tenancies, &marks, &set_up, &filling, &positions, &limit]).await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<Counts, Error> {
+    let number = |at: usize| row.try_get::<_, i64>(at);
+    let maybe = |at: usize| row.try_get::<_, Option<i64>>(at);
+    let (rows, gone, flagged, flagged_gone) = (number(0)?, number(2)?, number(4)?, number(6)?);
+    let (touched, unfilled, scanned) = (number(8)?, number(10)?, number(11)?);
+    let longest = [rows, gone, flagged, flagged_gone, touched, scanned].into_iter().max().unwrap_or(0);
+    Ok(Counts {
+        sequenced: rows + gone,
+        first_id: [maybe(1)?, maybe(3)?].into_iter().flatten().min(),
+        // A new user with its channel is one change of a user, not two.
+        flagged: (flagged + flagged_gone).max(touched),
+        first_xid: [maybe(5)?, maybe(7)?, maybe(9)?].into_iter().flatten().min(),
+        unfilled,
+        cut: longest > BACKLOG_MAX,
+    })
+}

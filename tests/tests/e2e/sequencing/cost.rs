@@ -1,0 +1,63 @@
+//! A pass costs what is pending, not what was processed while somebody keeps an old snapshot open.
+
+use super::source::{Source, run};
+
+/// Pages that a pass touches.
+async fn pages(source: &Source) -> i64 {
+    let plan = source.rows("explain (analyze, buffers, timing off, summary off) select * from backfill_null_sequence_ids(5000)").await;
+    let buffers = plan.iter().find(|line| line.trim().starts_with("Buffers:")).expect("a line on buffers");
+    let count = |name: &str| -> i64 {
+        let after = buffers.split(&format!("{name}=")).nth(1).unwrap_or("0");
+        after.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    };
+    count("shared hit") + count("read")
+}
+
+/// A pass over one change, and one over none, right after a pass that looked at everything.
+async fn pages_of_a_small_pass(source: &Source, tenancy: uuid::Uuid) -> (i64, i64) {
+    source.run(r#"update "SequencerPass" set "scannedFullyAt" = clock_timestamp() + interval '1 hour' where "pass" = (select max("pass") from "SequencerPass")"#).await;
+    source.settle().await;
+    source.user(tenancy).await;
+    let one = pages(source).await;
+    assert_eq!(source.pending().await, 0, "the pass gave the id");
+    (one, pages(source).await)
+}
+
+#[tokio::test]
+async fn a_held_snapshot_does_not_make_passes_expensive() {
+    let source = Source::new().await;
+    let tenancy = source.tenancy_with_target().await;
+    source.user(tenancy).await;
+    source.settle().await;
+    let before = pages_of_a_small_pass(&source, tenancy).await;
+
+    let holder = source.session().await;
+    run(&holder, r#"begin isolation level repeatable read; select count(*) from "Tenancy""#).await;
+    source
+        .run(&format!(
+            r#"insert into "ProjectUser" ("tenancyId", "displayName")
+               select '{tenancy}', 'U' from generate_series(1, 25000);"#
+        ))
+        .await;
+    source.settle().await;
+    source.run(r#"update "ProjectUser" set "displayName" = 'V'"#).await;
+    source.settle().await;
+    let after = pages_of_a_small_pass(&source, tenancy).await;
+    assert!(
+        after.0 <= before.0 * 2 + 200 && after.1 <= before.1 * 2 + 200,
+        "pages of a pass (with one change, with none): {before:?} before, {after:?} after 50,000 changes"
+    );
+
+    // What it would cost to look at all that is flagged, dead or alive.
+    source
+        .without(
+            "backfill_null_sequence_ids",
+            "full_scan := before is null",
+            "full_scan := true or before is null",
+        )
+        .await;
+    source.user(tenancy).await;
+    let unbounded = pages(&source).await;
+    assert!(unbounded > after.0 * 3, "{unbounded} pages against {}", after.0);
+    run(&holder, "commit").await;
+}
