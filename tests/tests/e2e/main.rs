@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also in what it calls"
 )]
 
+mod cli;
 mod dial;
 mod kit;
 mod mapping;
