@@ -2,7 +2,11 @@
 //!
 //! Ratios are what counts; absolute figures depend on the machine. Writes `target/bench/report.json` and prints a table.
 
-#![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for people, which fails by panicking")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a program for people, which fails by panicking"
+)]
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -117,10 +121,7 @@ fn upsert_sets(table: &str) -> String {
 async fn one_statement_a_row(stack: &Stack) -> f64 {
     stack.external(1).sql(CREATE).await;
     let (internal, target) = (stack.internal().connect().await, stack.external(1).connect().await);
-    let rows = internal
-        .query(&format!("{SELECT_USERS} limit {SINGLE_STATEMENTS}"), &[])
-        .await
-        .expect("rows");
+    let rows = internal.query(&format!("{SELECT_USERS} limit {SINGLE_STATEMENTS}"), &[]).await.expect("rows");
     let upsert = format!(
         "insert into users values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do update set {}",
         upsert_sets("users")
@@ -135,8 +136,16 @@ async fn one_statement_a_row(stack: &Stack) -> f64 {
             .execute(
                 &statement,
                 &[
-                    &row.get::<_, Uuid>(0), &text(1), &text(2), &text(3), &row.get::<_, bool>(4), &signed_up, &json(6),
-                    &json(7), &json(8), &row.get::<_, bool>(9),
+                    &row.get::<_, Uuid>(0),
+                    &text(1),
+                    &text(2),
+                    &text(3),
+                    &row.get::<_, bool>(4),
+                    &signed_up,
+                    &json(6),
+                    &json(7),
+                    &json(8),
+                    &row.get::<_, bool>(9),
                 ],
             )
             .await
@@ -191,7 +200,8 @@ async fn single_changes(stack: &Stack, tenancy: Uuid) -> Vec<Duration> {
 
 fn report(by_hand: Duration, single_rows_per_s: f64, ours: Duration, latency: &[Duration]) {
     let rows = 2.0 * USERS as f64;
-    let percentile = |p: usize| latency[(latency.len() * p / 100).min(latency.len() - 1)].as_secs_f64() * 1000.0;
+    let percentile =
+        |p: usize| latency[(latency.len() * p / 100).min(latency.len() - 1)].as_secs_f64() * 1000.0;
     let against_copy = by_hand.as_secs_f64() / ours.as_secs_f64();
     let ours_per_s = rows / ours.as_secs_f64();
     let against_statements = ours_per_s / single_rows_per_s;
@@ -212,8 +222,13 @@ fn report(by_hand: Duration, single_rows_per_s: f64, ours: Duration, latency: &[
     std::fs::write("target/bench/report.json", text + "\n").expect("target/bench/report.json");
     println!("initial copy of {USERS} users with channels");
     println!("  ours                      {:>8.2} s   {ours_per_s:>9.0} rows/s", ours.as_secs_f64());
-    println!("  COPY, COPY, upsert        {:>8.2} s   ratio {against_copy:.2} (goal 0.6)", by_hand.as_secs_f64());
-    println!("  one upsert a row                       {single_rows_per_s:>9.0} rows/s   ratio {against_statements:.0} (goal 30)");
+    println!(
+        "  COPY, COPY, upsert        {:>8.2} s   ratio {against_copy:.2} (goal 0.6)",
+        by_hand.as_secs_f64()
+    );
+    println!(
+        "  one upsert a row                       {single_rows_per_s:>9.0} rows/s   ratio {against_statements:.0} (goal 30)"
+    );
     println!("single change on an idle system, commit to visible, {} samples", latency.len());
     println!(
         "  p50 {:.0} ms (goal 60)   p90 {:.0} ms   p99 {:.0} ms (goal 150)   max {:.0} ms",
