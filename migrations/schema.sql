@@ -1290,6 +1290,8 @@ CREATE TABLE public."SyncState" (
     "mappingVersion" integer,
     filling boolean DEFAULT false NOT NULL,
     "fillRequested" boolean DEFAULT false NOT NULL,
+    "fillStartedAt" timestamp with time zone,
+    "fillPosition" jsonb,
     "rowsWritten" bigint DEFAULT 0 NOT NULL,
     "refusedRows" integer DEFAULT 0 NOT NULL,
     "updatedAt" timestamp with time zone DEFAULT now() NOT NULL
@@ -1300,6 +1302,10 @@ COMMENT ON TABLE public."SyncState" IS 'Progress of each mapping in each target:
 COMMENT ON COLUMN public."SyncState".filling IS 'The target is being filled (first copy, new column, resync, repair).';
 
 COMMENT ON COLUMN public."SyncState"."fillRequested" IS 'An operator asked for a resync; taken back by the worker that begins it.';
+
+COMMENT ON COLUMN public."SyncState"."fillStartedAt" IS 'When the fill began, or was asked for; null = when the target was added.';
+
+COMMENT ON COLUMN public."SyncState"."fillPosition" IS 'Key up to which the fill has come, its columns as text; null = the first. A copy for status.';
 
 CREATE TABLE public."TargetSession" (
     "tenancyId" uuid NOT NULL,

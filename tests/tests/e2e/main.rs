@@ -9,6 +9,7 @@
 
 mod advanced;
 mod basics;
+mod cli;
 mod dial;
 mod faults;
 mod kit;

@@ -46,7 +46,9 @@ impl<'a> View<'a> {
 
     /// Shows what is there now.
     pub(super) async fn show(&mut self) -> anyhow::Result<Seen> {
-        let targets = status::read(&self.stage.internal, &self.stage.mappings, &Filter::default()).await?;
+        let mut targets =
+            status::read(&self.stage.internal, &self.stage.mappings, &Filter::default()).await?;
+        targets.sort_by_cached_key(|target| self.name(target));
         if self.in_place {
             self.redraw(&targets);
         } else {

@@ -59,7 +59,7 @@ pub(super) fn read_url(url: Option<&str>, file: Option<&Path>) -> anyhow::Result
     let text = match (url, file) {
         (Some("-"), _) => read_input(Path::new("-"))?,
         (Some(url), _) => url.to_owned(),
-        (None, Some(file)) => read_file(file)?,
+        (None, Some(file)) => read_input(file)?,
         (None, None) => return Ok(None),
     };
     Ok(Some(SecretString::from(text.trim())))
