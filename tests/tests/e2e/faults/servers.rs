@@ -35,7 +35,6 @@ async fn the_internal_server_may_be_killed_in_the_middle_of_20_000_changes() {
         standing(&stack, "main").await.is_ok_and(|found| found.starts_with("ok|0|")),
         "it costs no attempt"
     );
-    assert_eq!(fills(&workers.sync_worker.logs().lines()), 2, "two tables, each filled when it was new only");
 }
 
 /// How often a table began to be filled.
@@ -60,6 +59,10 @@ async fn a_clean_restart_of_the_internal_server_fills_nothing() {
     becomes_equal(&stack, tenancy, outside).await;
     let epochs = r#"select count(*) from "SourceEpoch""#;
     answers(inside.url(), epochs, "1").await;
+    // Changes that were written before they had an id would be a reason to compare.
+    stack.sequenced().await;
+    settled(&stack).await;
+    answers(outside, "select bool_or(flagged_rows > 0) from tenant_sync._sync_metadata", "f").await;
 
     cluster.stop();
     cluster.launch().await;

@@ -1,11 +1,11 @@
-//! What these tests share: tenants and targets by plain SQL, changes under way, and the comparison at the end.
+//! What these tests share: a tenant, changes under way, and the comparison at the end.
 
 use std::time::{Duration, Instant};
 
-use secrecy::SecretString;
-use tenant_sync_core::secrets::{Keyring, target_binding};
+use tenant_sync_tests::compare::{self, Compared};
 use tenant_sync_tests::database::{rows, try_connect};
 use tenant_sync_tests::stack::{Stack, Workers};
+use tenant_sync_tests::tenant::Tenant;
 use tenant_sync_tests::wait::eventually;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,31 +27,11 @@ pub(super) fn no_private_servers() -> bool {
     missing
 }
 
-/// A tenancy in the stack's internal database.
-pub(super) async fn tenancy(stack: &Stack) -> Uuid {
-    let project = Uuid::new_v4();
-    let insert = format!(
-        r#"with p as (insert into "Project" ("id") values ('{project}'))
-           insert into "Tenancy" ("projectId") values ('{project}') returning "id""#
-    );
-    stack.internal().value(&insert).await.parse().expect("a uuid")
-}
-
-/// A target with a connection string; it is visited within a second.
-pub(super) async fn target(stack: &Stack, tenancy: Uuid, id: &str, url: &str) {
-    let keys: Vec<SecretString> = stack.config().secrets.keys.clone();
-    let keyring = Keyring::from_config(&keys).expect("the stack's keys");
-    let sealed = keyring.encrypt(url.as_bytes(), &target_binding(tenancy, id)).expect("seals");
-    let insert = r#"insert into "ExternalDatabase" ("tenancyId", "id", "connectionString", "keyId") values ($1, $2, $3, $4)"#;
-    let client = stack.internal().connect().await;
-    client.execute(insert, &[&tenancy, &id, &sealed.bytes, &sealed.key_id]).await.expect("a target");
-}
-
-/// A tenancy whose target `main` is the stack's first external database.
+/// A tenant whose target `main` is the stack's first external database.
 pub(super) async fn tenant(stack: &Stack) -> Uuid {
-    let tenancy = tenancy(stack).await;
-    target(stack, tenancy, "main", stack.external(0).url()).await;
-    tenancy
+    let tenant = Tenant::create(stack).await;
+    tenant.target(stack.external(0)).add().await;
+    tenant.id()
 }
 
 /// One transaction that adds this many users with a channel each.
@@ -142,40 +122,14 @@ pub(super) async fn answers(url: &str, query: &str, expected: &str) {
 
 /// Compares both tables of a target with the source, all rows and columns.
 pub(super) async fn equal(internal: &str, tenancy: Uuid, target: &str) -> Result<(), String> {
-    let users = format!(
-        r#"select u."projectUserId", u."displayName", u."profileImageUrl", c."value", coalesce(c."isVerified", false),
-             coalesce(u."signedUpAt", u."createdAt"), coalesce(u."clientMetadata", '{{}}'),
-             coalesce(u."clientReadOnlyMetadata", '{{}}'), coalesce(u."serverMetadata", '{{}}'), u."isAnonymous"
-           from "ProjectUser" u left join "ContactChannel" c on c."tenancyId" = u."tenancyId"
-             and c."projectUserId" = u."projectUserId" and c."type" = 'EMAIL' and c."isPrimary"
-           where u."tenancyId" = '{tenancy}'"#
-    );
-    let channels = format!(
-        r#"select "id", "projectUserId", "type", "value", "isPrimary", "isVerified", "usedForAuth", "createdAt"
-           from "ContactChannel" where "tenancyId" = '{tenancy}'"#
-    );
-    let copies = [
-        "select id, display_name, profile_image_url, primary_email, primary_email_verified, signed_up_at,
-           client_metadata, client_read_only_metadata, server_metadata, is_anonymous from tenant_sync.users",
-        "select id, user_id, type, value, is_primary, is_verified, used_for_auth, created_at
-         from tenant_sync.contact_channels",
-    ];
-    for (source, copy) in [users.as_str(), channels.as_str()].into_iter().zip(copies) {
-        let (expected, found) = (digest(internal, source).await?, digest(target, copy).await?);
-        if expected != found {
-            return Err(format!("the target has {found}, the source {expected}"));
-        }
-    }
-    Ok(())
-}
-
-/// How many rows, and a fingerprint of them all.
-async fn digest(url: &str, query: &str) -> Result<String, String> {
-    let whole = format!(
-        r#"set time zone 'UTC'; select count(*), md5(string_agg(line, '' order by line collate "C"))
-           from (select t::text as line from ({query}) t) lines"#
-    );
-    ask(url, &whole).await
+    let (inside, outside) = (try_connect(internal).await?, try_connect(target).await?);
+    outside.batch_execute("set search_path = tenant_sync").await.map_err(|error| error.to_string())?;
+    let of_tenant = |table: Compared| {
+        let inside = table.inside.replace("{tenancy}", &tenancy.to_string());
+        Compared { inside, ..table }
+    };
+    let tables: Vec<Compared> = compare::shipped().into_iter().map(of_tenant).collect();
+    compare::equal(&inside, &outside, &tables).await
 }
 
 /// Waits until a target equals its source.

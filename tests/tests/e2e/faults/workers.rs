@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tenant_sync_tests::proxy::Proxy;
 use tenant_sync_tests::stack::Stack;
+use tenant_sync_tests::tenant::Tenant;
 use tenant_sync_tests::wait::eventually;
 
 use super::support::{
@@ -117,6 +118,59 @@ async fn workers_that_are_stopped_give_back_what_they_hold() {
     becomes_equal(&stack, tenancy, outside).await;
     settled(&stack).await;
     assert!(changed.elapsed() < Duration::from_secs(25), "somebody waited for a lease");
+}
+
+/// The target hangs in the middle of a turn: the worker stops in time all the same, and holds nothing afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_worker_stops_although_a_target_hangs() {
+    let stack = Stack::start().await;
+    let proxy = Proxy::for_url(stack.external(0).url()).await;
+    let tenant = Tenant::create(&stack).await;
+    tenant.target_at(&proxy.url(stack.external(0).url())).add().await;
+    let mut workers = stack.start_workers().await;
+    becomes_equal(&stack, tenant.id(), stack.external(0).url()).await;
+    settled(&stack).await;
+    proxy.hold_answers();
+    stack.internal().sql(&add_users(tenant.id(), 10, "user")).await;
+    let running = r#"select count(*) from "OutgoingRequest" where "runningSince" is not null"#;
+    answers(stack.internal().url(), running, "1").await;
+    workers.sync_worker.terminate().await;
+    answers(stack.internal().url(), running, "0").await;
+    answers(stack.internal().url(), r#"select count(*) from "TargetSession""#, "0").await;
+    proxy.cut_connections();
+    proxy.pass();
+    workers.sync_worker.launch_again();
+    becomes_equal(&stack, tenant.id(), stack.external(0).url()).await;
+    settled(&stack).await;
+}
+
+/// Neither server of ours answers any more: nothing can be given back, and workers stop in time all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_stop_although_nobody_answers_them() {
+    let mut stack = Stack::start().await;
+    short_leases(&mut stack);
+    let postgres = Proxy::for_url(stack.internal().url()).await;
+    let rabbitmq = Proxy::for_url(stack.vhost().url()).await;
+    let (database_url, queue_url) = (postgres.url(stack.internal().url()), rabbitmq.url(stack.vhost().url()));
+    stack.set("database.url", database_url);
+    stack.set("rabbitmq.url", queue_url);
+    let tenancy = tenant(&stack).await;
+    let mut workers = stack.start_workers().await;
+    allow_lost_servers(&mut workers);
+    becomes_equal(&stack, tenancy, stack.external(0).url()).await;
+    postgres.hold();
+    rabbitmq.hold();
+    stack.internal().sql(&add_users(tenancy, 10, "user")).await;
+    tokio::join!(workers.sequencer.terminate(), workers.poller.terminate(), workers.sync_worker.terminate());
+    for proxy in [&postgres, &rabbitmq] {
+        proxy.cut_connections();
+        proxy.pass();
+    }
+    for worker in [&mut workers.sequencer, &mut workers.poller, &mut workers.sync_worker] {
+        worker.launch_again();
+    }
+    becomes_equal(&stack, tenancy, stack.external(0).url()).await;
+    settled(&stack).await;
 }
 
 /// The lease of a running job is lost (its worker could not reach the database for too long): the job ends, and
