@@ -4,6 +4,7 @@
 
 rabbitmq_pid=
 epmd_pid=
+rabbitmq_folder=
 rabbitmq_port=
 rabbitmq_ui_port=
 rabbitmq_password=
@@ -33,6 +34,7 @@ find_epmd() {
 # so that a node that was killed comes back where it was.
 start_rabbitmq() {
     local folder=$1 user script epmd_port distribution_port
+    rabbitmq_folder=$folder
     user=$(server_user rabbitmq)
     script=$(find_rabbitmq)
     pick_port epmd_port
@@ -117,5 +119,14 @@ rabbitmq_url() { echo "amqp://tenant-sync:$rabbitmq_password@127.0.0.1:$rabbitmq
 stop_rabbitmq() {
     [[ -z $rabbitmq_pid ]] || end_process "$rabbitmq_pid" KILL
     [[ -z $epmd_pid ]] || end_process "$epmd_pid" KILL
-    rabbitmq_pid='' epmd_pid=''
+    [[ -z $rabbitmq_folder ]] || stop_stray_epmd "$rabbitmq_folder"
+    rabbitmq_pid='' epmd_pid='' rabbitmq_folder=''
+}
+
+# stop_stray_epmd FOLDER: a node whose epmd was killed starts another one, as a daemon that outlives it. What runs for
+# this node is known by the home folder that become() gave it.
+stop_stray_epmd() {
+    local pid pids
+    mapfile -t pids < <(grep -lszxF "HOME=$1" /proc/[0-9]*/environ | cut -d/ -f3)
+    for pid in "${pids[@]}"; do end_process "$pid" KILL; done
 }
