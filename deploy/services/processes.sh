@@ -12,13 +12,17 @@ die_with_log() {
     exit 1
 }
 
-# A short path: sockets and Erlang's file names live under it.
+# A short path: sockets and Erlang's file names live under it. Tests put their own folders there, so that those of a
+# killed test go, too.
 make_scratch() {
     scratch=$(mktemp -d "${TMPDIR:-/tmp}/tenant-sync.XXXXXX")
-    chmod 711 "$scratch"
+    mkdir "$scratch/tests"
+    chmod 711 "$scratch" "$scratch/tests"
+    export TENANT_SYNC_TEST_SCRATCH=$scratch/tests
 }
 
-remove_scratch() { [[ -z $scratch ]] || rm -rf "$scratch"; }
+# A process that was just killed may still create a file while the folder is being removed.
+remove_scratch() { [[ -z $scratch ]] || rm -rf "$scratch" 2>/dev/null || rm -rf "$scratch"; }
 
 random_password() { od -An -N12 -tx1 /dev/urandom | tr -d ' \n'; }
 

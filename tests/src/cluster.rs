@@ -197,6 +197,8 @@ impl PrivateCluster {
     /// # Panics
     /// It does not run.
     pub fn kill9(&mut self) {
+        // Frozen first: a session that starts while we look would outlive it, and keep it from starting again.
+        pids::send(Signal::Stop, &[self.pid()]);
         let processes = pids::tree(self.pid());
         pids::send(Signal::Kill, &processes);
         self.child.take().map(|mut child| child.wait());

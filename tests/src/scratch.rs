@@ -13,7 +13,10 @@ impl Scratch {
     #[must_use]
     pub fn new() -> Self {
         use std::os::unix::fs::PermissionsExt as _;
-        let path = std::env::temp_dir().join(format!("tst-{}", short_id()));
+        // What deploy/with-services removes, should this process be killed.
+        let parent =
+            std::env::var_os("TENANT_SYNC_TEST_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from);
+        let path = parent.join(format!("t-{}", short_id()));
         std::fs::create_dir(&path).unwrap_or_else(|e| panic!("making {}: {e}", path.display()));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o711)).expect("our own folder");
         Self { path }

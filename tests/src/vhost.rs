@@ -1,8 +1,9 @@
 //! A vhost of a test's own.
 
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
+use lapin::protocol::AMQPSoftError;
 use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
 
 use crate::cleanup;
 use crate::management::Management;
@@ -73,7 +74,11 @@ impl Vhost {
         let channel = connection.create_channel().await.expect("a channel");
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declared = channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
-        let ready = declared.ok().map(|queue| queue.message_count());
+        let ready = match declared {
+            Ok(queue) => Some(queue.message_count()),
+            Err(error) if is_not_found(&error) => None,
+            Err(error) => panic!("looking at {queue}: {error}"),
+        };
         let _ = connection.close(200, "done".into()).await;
         ready
     }
@@ -90,6 +95,11 @@ impl Vhost {
         let _ = connection.close(200, "done".into()).await;
         body
     }
+}
+
+fn is_not_found(error: &lapin::Error) -> bool {
+    let not_found = AMQPSoftError::NOTFOUND.get_id();
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == not_found)
 }
 
 impl Drop for Vhost {

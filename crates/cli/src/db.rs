@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(crate) use seed::{Seeded, seed};
+
 use crate::context::Context;
 
 /// `db`

@@ -1,15 +1,20 @@
 //! The operator's command line. One module a group of commands; what they share is how they are called
-//! ([`context`]), how they print ([`output`]) and how they ask ([`prompt`]).
+//! (`context`), how they print (`output`) and how they ask (`prompt`).
 
+mod config;
 mod context;
 mod db;
+mod demo;
+mod dev;
 mod fusebox;
 mod keys;
+mod mappings;
 mod output;
 mod prompt;
 mod sync;
 mod targets;
 mod tenancies;
+mod workers;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -45,12 +50,20 @@ enum Command {
     Tenancy(tenancies::Args),
     /// The tenants' external databases
     Target(targets::Args),
+    /// What is in effect, and a tenancy's targets as one document
+    Config(config::Args),
+    /// What of a source table goes where
+    Mapping(mappings::Args),
     /// How far targets are, and asking for more
     Sync(sync::Args),
     /// Switches that workers honour within a second
     Fusebox(fusebox::Args),
     /// Keys that encrypt connection strings
     Keys(keys::Args),
+    /// Run all workers in this process, against the services of the configuration
+    Dev,
+    /// Sample tenants, syncing before your eyes (`make demo` starts the servers)
+    Demo,
 }
 
 /// Runs the program with these arguments: 0 done, 1 failed or found a difference, 2 wrong usage.
@@ -83,9 +96,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Db(args) => db::run(&context, args),
         Command::Tenancy(args) => tenancies::run(&context, args),
         Command::Target(args) => targets::run(&context, args),
+        Command::Config(args) => config::run(&context, args),
+        Command::Mapping(args) => mappings::run(&context, args),
         Command::Sync(args) => sync::run(&context, args),
         Command::Fusebox(args) => fusebox::run(&context, args),
         Command::Keys(args) => keys::run(&context, args),
+        Command::Dev => dev::run(&context),
+        Command::Demo => demo::run(&context),
     }
 }
 

@@ -28,6 +28,11 @@ impl Output {
         Ok(())
     }
 
+    /// Whether lines are wanted, and not JSON.
+    pub(crate) fn is_for_people(self) -> bool {
+        !self.json
+    }
+
     /// A line on the way to the result; only for people.
     pub(crate) fn progress(self, line: &str) {
         if !self.json {
@@ -53,7 +58,7 @@ pub(crate) fn complain(error: &anyhow::Error) {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         let cause = cause.strip_prefix("db error: ").unwrap_or(&cause);
-        if !text.contains(cause) {
+        if cause != "db error" && !text.contains(cause) {
             text = format!("{text}: {cause}");
         }
     }

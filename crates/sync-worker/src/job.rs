@@ -178,7 +178,7 @@ impl Jobs {
                         tracing::debug!(%error, "a waiting statement could not be cancelled");
                     }
                 }
-                self.sessions.close(target, held).await;
+                self.sessions.close(held).await;
             }
         }
         // The session knows better than the statement why it ended.

@@ -17,7 +17,7 @@ use crate::error::TurnError;
 use crate::plan::Plan;
 use crate::source::{Cursor, Phase, Reader, Slice, Snapshot};
 use crate::standing::{self, Verdict};
-use crate::target::settle::{self, COMMIT_WITHIN, Picture, Standing};
+use crate::target::settle::{self, Picture, Standing};
 use crate::target::setup::{self, Table};
 use crate::target::state::{self, Limits, Opened, Owner, State};
 use crate::target::{Means, Refusal, Statements, Writer};
@@ -338,7 +338,8 @@ impl Turn<'_> {
         };
         self.bounded(settle::watermarks(self.client, self.schema, &standings, picture)).await?;
         reach("sync.before_commit").await?;
-        match tokio::time::timeout(COMMIT_WITHIN, self.client.batch_execute("commit")).await {
+        // No time-out of the server's bounds a COMMIT that waits for a lost standby.
+        match tokio::time::timeout(self.config.statement_timeout, self.client.batch_execute("commit")).await {
             Ok(done) => Ok(done?),
             Err(_) => Err(TurnError::Fault(
                 TargetFault::new(ErrorClass::StatementTimeout)

@@ -9,7 +9,9 @@
 
 mod advanced;
 mod basics;
+mod cli;
 mod dial;
+mod faults;
 mod kit;
 mod mapping;
 mod migrate;

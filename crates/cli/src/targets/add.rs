@@ -41,7 +41,7 @@ struct Url {
     /// Connection string, or - to read it from standard input
     #[arg(long, value_name = "URL", allow_hyphen_values = true)]
     url: Option<String>,
-    /// File with the connection string
+    /// File with the connection string, or -
     #[arg(long, value_name = "F")]
     url_file: Option<PathBuf>,
 }

@@ -35,29 +35,31 @@ impl Options {
     }
 }
 
-/// Reads a small text file.
-pub(super) fn read_file(path: &Path) -> anyhow::Result<String> {
+/// Reads a small text file; `-` is standard input.
+pub(crate) fn read_input(path: &Path) -> anyhow::Result<String> {
+    if path.as_os_str() == "-" {
+        return read_text(std::io::stdin().lock()).context("standard input cannot be read");
+    }
+    read_file(path)
+}
+
+fn read_file(path: &Path) -> anyhow::Result<String> {
     let what = || format!("{} cannot be read", path.display());
+    read_text(std::fs::File::open(path).with_context(what)?).with_context(what)
+}
+
+fn read_text(input: impl std::io::Read) -> std::io::Result<String> {
     let mut text = String::new();
-    let file = std::fs::File::open(path).with_context(what)?;
-    file.take(INPUT_BYTES_MAX).read_to_string(&mut text).with_context(what)?;
+    input.take(INPUT_BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
 }
 
 /// A connection string from the command line, a file, or standard input.
 pub(super) fn read_url(url: Option<&str>, file: Option<&Path>) -> anyhow::Result<Option<SecretString>> {
     let text = match (url, file) {
-        (Some("-"), _) => {
-            let mut text = String::new();
-            std::io::stdin()
-                .lock()
-                .take(INPUT_BYTES_MAX)
-                .read_to_string(&mut text)
-                .context("standard input cannot be read")?;
-            text
-        }
+        (Some("-"), _) => read_input(Path::new("-"))?,
         (Some(url), _) => url.to_owned(),
-        (None, Some(file)) => read_file(file)?,
+        (None, Some(file)) => read_input(file)?,
         (None, None) => return Ok(None),
     };
     Ok(Some(SecretString::from(text.trim())))

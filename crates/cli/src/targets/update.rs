@@ -21,7 +21,7 @@ pub(super) struct Args {
     /// New connection string, or - to read it from standard input
     #[arg(long, value_name = "URL", allow_hyphen_values = true, conflicts_with = "url_file")]
     url: Option<String>,
-    /// File with the new connection string
+    /// File with the new connection string, or -
     #[arg(long, value_name = "F")]
     url_file: Option<PathBuf>,
     #[command(flatten)]

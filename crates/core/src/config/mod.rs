@@ -3,6 +3,7 @@
 //! Everything is read and checked before anything starts. An error names the key and the source it came
 //! from, never the value.
 
+mod explain;
 mod sections;
 mod source;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::path::Path;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
+pub use explain::{REDACTED, Setting, explain};
 pub use sections::{
     Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Secrets, Sequencer,
     Sync, TlsFloor,

@@ -104,3 +104,44 @@ fn without_a_database_it_says_what_to_set() {
     let text = Config::from_sources(None, []).expect_err("required").to_string();
     assert!(text.contains("TENANT_SYNC_DATABASE__URL"), "{text}");
 }
+
+#[test]
+fn what_is_in_effect_is_told_with_its_source_and_without_secrets() {
+    let pairs = [
+        ("TENANT_SYNC_DATABASE__URL", "postgres://me:hunter2@db.example:5433/app"),
+        ("TENANT_SYNC_RABBITMQ__URL", "amqp://me:hunter2@mq.example/%2f"),
+        ("TENANT_SYNC_SECRETS__KEYS", "k1:hunter2"),
+        ("TENANT_SYNC_SYNC__BATCH_ROWS", "7"),
+    ];
+    let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let figment = super::source::figment(None, pairs).expect("readable");
+    let settings = super::explain::from_figment(&figment).expect("explained");
+    let of = |key: &str| {
+        let found = settings.iter().find(|setting| setting.key == key).expect(key);
+        (found.value.as_str(), found.source.as_str())
+    };
+    assert_eq!(of("database.url"), ("me:***@db.example:5433/app", "environment"));
+    assert_eq!(of("rabbitmq.url"), ("me:***@mq.example:5672//", "environment"));
+    assert_eq!(of("secrets.keys"), ("***", "environment"));
+    assert_eq!(of("sync.batch_rows"), ("7", "environment"));
+    assert_eq!(of("sync.concurrency"), ("32", "defaults"));
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+/// A secret field that `explain` does not know would be shown.
+#[test]
+fn every_secret_field_is_known_to_be_one() {
+    let mut section = String::new();
+    for line in include_str!("sections.rs").lines() {
+        if let Some(name) = line.strip_prefix("/// `[").and_then(|rest| rest.split(']').next()) {
+            section = name.to_owned();
+        }
+        let field = line.trim().trim_start_matches("pub(super) ").trim_start_matches("pub ");
+        if let Some((name, kind)) = field.split_once(": ").filter(|_| line.starts_with("    pub"))
+            && kind.contains("SecretString")
+        {
+            let key = format!("{section}.{name}");
+            assert!(super::explain::SECRET_KEYS.contains(&key.as_str()), "{key} is not in SECRET_KEYS");
+        }
+    }
+}

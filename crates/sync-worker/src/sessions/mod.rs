@@ -20,6 +20,7 @@ use crate::source::SourceError;
 use crate::target::Means;
 
 pub(crate) use slots::CHANNEL;
+use slots::{Slot, Used};
 
 /// An open session and the slot that allows it.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub(crate) struct Held {
     pub(crate) means: Means,
     /// No turn has used it yet.
     pub(crate) fresh: bool,
-    slot: i32,
+    slot: Slot,
     /// Of the settings that it was opened with: others want another session.
     opened_with: [u8; 32],
     used: Instant,
@@ -42,8 +43,11 @@ pub(crate) struct Sessions {
     worker: Arc<str>,
     idle: Mutex<HashMap<TargetKey, Held>>,
     slots: i32,
+    used: Used,
     idle_max: usize,
     idle_timeout: Duration,
+    /// After the login; the dialer bounds what comes before.
+    answer_within: Duration,
 }
 
 /// How to reach a target.
@@ -62,8 +66,10 @@ impl Sessions {
             worker,
             idle: Mutex::default(),
             slots: config.target_connections,
+            used: Used::default(),
             idle_max: config.idle_connections,
             idle_timeout: config.idle_timeout,
+            answer_within: config.connect_timeout,
         }
     }
 
@@ -75,25 +81,21 @@ impl Sessions {
             if kept.opened_with == opened_with && !kept.session.is_closed() {
                 return Ok(kept);
             }
-            self.close(target, kept).await;
+            self.close(kept).await;
         }
         let slot = self.take_slot(target).await?;
-        match self.dial(target, way, slot, opened_with).await {
-            Ok(held) => Ok(held),
+        match self.dial(target, way).await {
+            Ok((session, means)) => {
+                Ok(Held { session, means, fresh: true, slot, opened_with, used: Instant::now() })
+            }
             Err(fault) => {
-                self.release(target, slot).await;
+                self.release(slot).await;
                 Err(TurnError::Fault(fault))
             }
         }
     }
 
-    async fn dial(
-        &self,
-        target: &TargetKey,
-        way: &Way<'_>,
-        slot: i32,
-        opened_with: [u8; 32],
-    ) -> Result<Held, TargetFault> {
+    async fn dial(&self, target: &TargetKey, way: &Way<'_>) -> Result<(Session, Means), TargetFault> {
         let url = TargetUrl::parse(way.url)
             .map_err(|error| TargetFault::new(ErrorClass::Configuration).with_detail(error.to_string()))?;
         let session = self
@@ -101,20 +103,15 @@ impl Sessions {
             .connect(&url, way.root_certificates, "tenant-sync")
             .await
             .map_err(|error| error.fault())?;
-        let pooled = session.behind_pooler().await?;
-        let sql = "select pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMP')";
-        let temporary = session
-            .client()
-            .query_typed(sql, &[])
-            .await
-            .and_then(|rows| rows.first().map_or(Ok(false), |row| row.try_get(0)))
-            .map_err(|error| TargetFault::from_postgres(&error))?;
-        tracing::debug!(tenancy = %target.tenancy_id, target = target.database_id, pooled, temporary, "connected");
-        let means = Means { copy: !pooled, stage: !pooled && temporary };
-        Ok(Held { session, means, fresh: true, slot, opened_with, used: Instant::now() })
+        let means = tokio::time::timeout(self.answer_within, means(&session)).await.unwrap_or_else(|_| {
+            Err(TargetFault::new(ErrorClass::Unreachable)
+                .with_detail("It stopped answering after the login."))
+        })?;
+        tracing::debug!(tenancy = %target.tenancy_id, target = target.database_id, ?means, "connected");
+        Ok((session, means))
     }
 
-    async fn take_slot(&self, target: &TargetKey) -> Result<i32, TurnError> {
+    async fn take_slot(&self, target: &TargetKey) -> Result<Slot, TurnError> {
         let client = self.internal.get().await.map_err(SourceError::from)?;
         let deadline = Instant::now() + slots::WAIT_FOR_SLOT;
         let mut pause = Duration::from_millis(5);
@@ -122,7 +119,7 @@ impl Sessions {
             let slot =
                 slots::take(&client, target, &self.worker, self.slots).await.map_err(SourceError::from)?;
             if let Some(slot) = slot {
-                return Ok(slot);
+                return Ok(self.used.note(target, slot));
             }
             if Instant::now() >= deadline {
                 return Err(TurnError::GivenUp);
@@ -139,26 +136,25 @@ impl Sessions {
         let surplus = {
             let mut idle = self.idle();
             let oldest = if idle.len() >= self.idle_max { oldest(&idle) } else { None };
-            let evicted = oldest.and_then(|key| idle.remove(&key).map(|held| (key, held)));
-            let replaced = idle.insert(target.clone(), held).map(|held| (target.clone(), held));
-            [evicted, replaced]
+            let evicted = oldest.and_then(|key| idle.remove(&key));
+            [evicted, idle.insert(target.clone(), held)]
         };
-        for (target, held) in surplus.into_iter().flatten() {
-            self.close(&target, held).await;
+        for held in surplus.into_iter().flatten() {
+            self.close(held).await;
         }
     }
 
     /// Ends a session and frees its slot.
-    pub(crate) async fn close(&self, target: &TargetKey, held: Held) {
-        let slot = held.slot;
-        drop(held);
-        self.release(target, slot).await;
+    pub(crate) async fn close(&self, held: Held) {
+        let Held { session, slot, .. } = held;
+        drop(session);
+        self.release(slot).await;
     }
 
-    async fn release(&self, target: &TargetKey, slot: i32) {
-        // If this fails, the slot is freed with this worker's heartbeat, or by the next upkeep.
+    async fn release(&self, slot: Slot) {
+        // If this fails, or is never reached, the next upkeep does it.
         if let Ok(client) = self.internal.get().await
-            && let Err(error) = slots::release(&client, target, slot, &self.worker).await
+            && let Err(error) = slots::release(&client, slot, &self.worker).await
         {
             tracing::debug!(%error, "a session's slot could not be given back");
         }
@@ -171,8 +167,13 @@ impl Sessions {
             idle.extract_if(|_, held| held.used.elapsed() > self.idle_timeout || held.session.is_closed())
                 .collect()
         };
-        for (target, held) in old {
-            self.close(&target, held).await;
+        for (_, held) in old {
+            self.close(held).await;
+        }
+        if let Ok(client) = self.internal.get().await
+            && let Err(error) = slots::release_unused(&client, &self.used, &self.worker).await
+        {
+            tracing::debug!(%error, "slots that are not used could not be given back");
         }
         self.give_up_wanted().await;
     }
@@ -185,7 +186,7 @@ impl Sessions {
         for target in wanted {
             let held = self.idle().remove(&target);
             if let Some(held) = held {
-                self.close(&target, held).await;
+                self.close(held).await;
             }
         }
     }
@@ -203,6 +204,19 @@ impl Sessions {
     fn idle(&self) -> std::sync::MutexGuard<'_, HashMap<TargetKey, Held>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What may be done in this session.
+async fn means(session: &Session) -> Result<Means, TargetFault> {
+    let pooled = session.behind_pooler().await?;
+    let sql = "select pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMP')";
+    let temporary = session
+        .client()
+        .query_typed(sql, &[])
+        .await
+        .and_then(|rows| rows.first().map_or(Ok(false), |row| row.try_get(0)))
+        .map_err(|error| session.fault(&error))?;
+    Ok(Means { copy: !pooled, stage: !pooled && temporary })
 }
 
 fn oldest(idle: &HashMap<TargetKey, Held>) -> Option<TargetKey> {

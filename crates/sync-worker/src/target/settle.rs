@@ -1,7 +1,5 @@
 //! Closing a turn: refused rows and watermarks are written in the transaction that wrote the rows.
 
-use std::time::Duration;
-
 use tenant_sync_core::mapping::names::quote_ident;
 use time::OffsetDateTime;
 use tokio_postgres::Client;
@@ -12,9 +10,6 @@ use super::careful::Refusal;
 use crate::error::TurnError;
 use crate::plan::Plan;
 use crate::source::{Cursor, Phase};
-
-/// How long a COMMIT may take. No time-out of the server's bounds one that waits for a lost standby.
-pub(crate) const COMMIT_WITHIN: Duration = Duration::from_secs(20);
 
 /// Where a mapping stands at the end of a turn.
 #[derive(Debug)]

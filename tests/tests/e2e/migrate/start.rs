@@ -154,7 +154,7 @@ async fn relay(client: TcpStream, server: TcpStream, queries: Arc<AtomicUsize>) 
 #[tokio::test]
 async fn the_database_is_made_once_by_whoever_comes_first() {
     on_database(|db| async move {
-        let name = format!("{}_Made \"here\"", &db.name[..20]);
+        let name = format!("{}_Made \"here\"", db.name);
         let encoded = name.replace(' ', "%20").replace('"', "%22");
         let config = db.config(&[("database.url", &db.url.replace(&db.name, &encoded))]);
         let made = futures_util::future::join_all((0..4).map(|_| create_database(&config))).await;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use tenant_sync_core::outbox::{self, ClaimLimits, Claimed as LaneClaims, Finished, Held, Lane, Renewed};
 use tenant_sync_core::queue::names::Queue;
 use tenant_sync_poller::{Handed, Tick};
+use tokio_postgres::IsolationLevel;
 
-use super::stack::{Stack, eventually};
+use super::stack::{ManualPoller, Stack, eventually};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -77,6 +78,40 @@ async fn a_poller_that_idled_is_quick_when_many_rows_come() {
         assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 1_000);
     }
     assert!(began.elapsed() < Duration::from_secs(6), "three claims took {:?}", began.elapsed());
+}
+
+/// While somebody holds an old snapshot, the index keeps every row that was processed since. Only a scan of
+/// everything (a poller's first) walks over them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_costs_what_is_due_and_not_what_was_processed_under_an_old_snapshot() {
+    let mut stack = Stack::new(&[]).await;
+    let mut other = stack.kit.internal().connect().await;
+    let snapshot = other.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await;
+    let snapshot = snapshot.expect("begin");
+    snapshot.query_one("select 1", &[]).await.expect("snapshot");
+    let processed = r#"insert into "OutgoingRequest" ("deduplicationKey", "tenancyId", "databaseId", "dueAt")
+                       select 'sync:' || n, gen_random_uuid(), 't', now() - interval '1 minute'
+                       from generate_series(1, 100000) n; delete from "OutgoingRequest""#;
+    let transaction = stack.sql.transaction().await.expect("begin");
+    transaction.batch_execute(processed).await.expect("processed");
+    transaction.commit().await.expect("commit");
+
+    let (mut first, mut later) = (Duration::MAX, Duration::MAX);
+    for _ in 0..3 {
+        let mut poller = stack.poller().await;
+        first = first.min(idle_tick(&mut poller).await);
+        for _ in 0..5 {
+            later = later.min(idle_tick(&mut poller).await);
+        }
+    }
+    snapshot.commit().await.expect("release");
+    assert!(later * 4 < first, "a later look took {later:?}, a scan of everything {first:?}");
+}
+
+async fn idle_tick(poller: &mut ManualPoller) -> Duration {
+    let began = Instant::now();
+    assert_eq!(poller.poller.tick().await.expect("tick"), Tick::Idle);
+    began.elapsed()
 }
 
 /// One poller has claimed and not yet committed while another counts: they take turns, so that it sees them.

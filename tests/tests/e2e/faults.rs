@@ -1,0 +1,9 @@
+//! Restarts and faults: whatever dies, hangs or steps back, targets equal their sources afterwards, nothing is stuck, and
+//! nobody had to do anything.
+
+mod brokers;
+mod servers;
+mod source;
+mod support;
+mod targets;
+mod workers;
