@@ -82,10 +82,12 @@ impl Turn<'_> {
     }
 
     async fn attempt(&self, mode: Mode) -> Result<Report, TurnError> {
+        reach("sync.before_lock").await?;
         let state = self.open().await?;
         reach("sync.after_lock").await?;
         let mut report = self.prepare(&state).await?;
         let mut slice = self.first_slice(&state, &mut report).await?;
+        reach("sync.after_read").await?;
         let began = Instant::now();
         let mut rows = 0;
         loop {

@@ -1,1 +1,10 @@
-//! Races between real processes.
+//! Races between real processes, each forced: a worker held at a failpoint or frozen, a transaction held open.
+
+mod backlog;
+mod crowd;
+mod deletes;
+mod freshness;
+mod lives;
+mod requests;
+mod road;
+mod takeover;
