@@ -60,7 +60,7 @@ begin
     snapshot := found.snapshot;
     -- What is found is looked at after this snapshot was taken: at least all that it shows is found.
     select array_agg(b.t order by b.served, b.x), array_agg(b.x order by b.served, b.x) into todo, todo_from
-    from (select c.t, min(c.x) as x, min(c.served) as served
+    from (select c.t, min(c.x) as x, max(c.served) as served
           from (select u.t, u.x, 0 as served from unnest(found.tenancies, found.xids) as u (t, x)
                 where u.t is not null
                   and not exists (select from "SequencerBacklog" b where b."tenancyId" = u.t and b."notBefore" > now())
@@ -102,26 +102,24 @@ begin
             end loop;
         end;
 
-        -- What is left of them is remembered; who is through is forgotten.
+        -- What is left of them is remembered, and who did not have a turn; who is through is forgotten.
         insert into "SequencerBacklog" as b ("tenancyId", "fromXid", "servedPass")
-        select l.tenancy, l.from_xid,
-               case when l.tenancy = any (todo[1:batch_limit]) then coalesce(before."pass", 0) + 1 else 0 end
-        from sequencer_leftover(todo, todo_from) l
+        select l.tenancy, l.from_xid, coalesce(before."pass", 0) + 1
+        from sequencer_leftover(todo[1:batch_limit], todo_from[1:batch_limit]) l
+        union all
+        select u.t, u.x, 0 from unnest(todo[batch_limit + 1:], todo_from[batch_limit + 1:]) as u (t, x)
+        where not exists (select from "SequencerBacklog" k where k."tenancyId" = u.t and k."fromXid" <= u.x)
         on conflict ("tenancyId") do update set "fromXid" = excluded."fromXid",
             "servedPass" = greatest(b."servedPass", excluded."servedPass");
         delete from "SequencerBacklog" b
-        where b."tenancyId" = any (todo)
-          and not exists (select from sequencer_leftover(array[b."tenancyId"], array[b."fromXid"]));
+        where b."tenancyId" = any (todo[1:batch_limit]) and b."servedPass" <= coalesce(before."pass", 0);
         delete from "ParkedRow" k where k."retryAt" < now() - interval '1 day';
     end if;
 
     insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt", "rows")
     values (coalesce(before."pass", 0) + 1, last_sequence_id,
-            least(pg_snapshot_xmax(snapshot), found.stopped_at),
-            array(select x from pg_snapshot_xip(snapshot) x where found.stopped_at is null or x < found.stopped_at
-                  union select x from unnest(before."revisit") x where found.stopped_at is not null),
-            case when full_scan and found.stopped_at is null then clock_timestamp()
-                 when full_scan then '-infinity' else before."scannedFullyAt" end,
+            pg_snapshot_xmax(snapshot), array(select pg_snapshot_xip(snapshot)),
+            case when full_scan then clock_timestamp() else before."scannedFullyAt" end,
             rows_given);
     delete from "SequencerPass" p
     where p."pass" in (select o."pass" from "SequencerPass" o
@@ -129,8 +127,8 @@ begin
     if targets_asked > 0 then
         perform pg_notify('tenant_sync_due', current_schema());
     end if;
-    more := rows_given > 0 and (found.stopped_at is not null or exists (
-        select from "SequencerBacklog" b where b."notBefore" is null or b."notBefore" <= now()));
+    more := rows_given > 0 and exists (
+        select from "SequencerBacklog" b where b."notBefore" is null or b."notBefore" <= now());
     outcome := 'done';
 end $$;
 
@@ -147,7 +145,7 @@ declare
     rel record;
     dep record;
     pending text := '';        -- exists(…) or exists(…): is anything pending?
-    found text := '';          -- pending (tenancy, transaction) pairs from a position on
+    found text := '';          -- who has something pending from a position on, and since which transaction
     leftover text := '';       -- lowest pending transaction of a tenancy
     picked text := '';         -- ctes: rows of each relation, locked and visible
     ranked text := '';
@@ -186,32 +184,28 @@ begin
             (select r."changedBy", r."tenancyId" from %1$I r
              where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, max(f.x) as last_x, count(*) as n from fresh f group by f.t
+        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
         xids := xids || hit.x;
-        if last_x is null or hit.last_x > last_x then last_x := hit.last_x; end if;
     end loop;
     if seen >= scan_limit then
-        -- More than one look can take: from here on hop from pair to pair, however many rows each has.
-        seen := 0;
-        at_x := last_x; at_t := '00000000-0000-0000-0000-000000000000';
-        loop
-            select r."changedBy", r."tenancyId" into at_x, at_t from %1$I r
-            where r."shouldUpdateSequenceId" and (r."changedBy", r."tenancyId") > (at_x, at_t)
-            order by r."changedBy", r."tenancyId" limit 1;
-            exit when not found;
-            tenancies := tenancies || at_t;
-            xids := xids || at_x;
-            seen := seen + 1;
-            if seen >= scan_limit then
-                stopped_at := least(coalesce(stopped_at, at_x), at_x);
-                exit;
+        -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
+        select r."tenancyId" into at_t from %1$I r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        while at_t is not null loop
+            select r."changedBy" into at_x from %1$I r
+            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            order by r."changedBy" limit 1;
+            if found then
+                tenancies := tenancies || at_t;
+                xids := xids || at_x;
             end if;
+            select r."tenancyId" into at_t from %1$I r
+            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
-    seen := 0; last_x := null;$$, rel."relation");
+    seen := 0;$$, rel."relation");
         leftover := leftover || separator || format(
             '(select r."changedBy" as x from %1$I r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
               and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)', rel."relation");
@@ -328,13 +322,12 @@ end $body$ $fn$, settings, pending);
 
     execute format($fn$
 create or replace function sequencer_find(from_xid xid8, revisit xid8[], scan_limit integer,
-    out tenancies uuid[], out xids xid8[], out stopped_at xid8)
+    out tenancies uuid[], out xids xid8[])
     %s as $body$
 declare
     hit record;
     at_x xid8;
     at_t uuid;
-    last_x xid8;
     seen bigint := 0;
 begin
     tenancies := '{}'; xids := '{}';
@@ -539,7 +532,7 @@ end $$;
 
 COMMENT ON FUNCTION public.reset_sequence_id_on_update() IS 'Flags a new or changed row for the sequencer.';
 
-CREATE FUNCTION public.sequencer_find(from_xid xid8, revisit xid8[], scan_limit integer, OUT tenancies uuid[], OUT xids xid8[], OUT stopped_at xid8) RETURNS record
+CREATE FUNCTION public.sequencer_find(from_xid xid8, revisit xid8[], scan_limit integer, OUT tenancies uuid[], OUT xids xid8[]) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -552,7 +545,6 @@ declare
     hit record;
     at_x xid8;
     at_t uuid;
-    last_x xid8;
     seen bigint := 0;
 begin
     tenancies := '{}'; xids := '{}';
@@ -566,32 +558,28 @@ begin
             (select r."changedBy", r."tenancyId" from "DeletedRow" r
              where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, max(f.x) as last_x, count(*) as n from fresh f group by f.t
+        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
         xids := xids || hit.x;
-        if last_x is null or hit.last_x > last_x then last_x := hit.last_x; end if;
     end loop;
     if seen >= scan_limit then
-        -- More than one look can take: from here on hop from pair to pair, however many rows each has.
-        seen := 0;
-        at_x := last_x; at_t := '00000000-0000-0000-0000-000000000000';
-        loop
-            select r."changedBy", r."tenancyId" into at_x, at_t from "DeletedRow" r
-            where r."shouldUpdateSequenceId" and (r."changedBy", r."tenancyId") > (at_x, at_t)
-            order by r."changedBy", r."tenancyId" limit 1;
-            exit when not found;
-            tenancies := tenancies || at_t;
-            xids := xids || at_x;
-            seen := seen + 1;
-            if seen >= scan_limit then
-                stopped_at := least(coalesce(stopped_at, at_x), at_x);
-                exit;
+        -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
+        select r."tenancyId" into at_t from "DeletedRow" r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        while at_t is not null loop
+            select r."changedBy" into at_x from "DeletedRow" r
+            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            order by r."changedBy" limit 1;
+            if found then
+                tenancies := tenancies || at_t;
+                xids := xids || at_x;
             end if;
+            select r."tenancyId" into at_t from "DeletedRow" r
+            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
-    seen := 0; last_x := null;
+    seen := 0;
     -- ChangedRow
     for hit in
         with fresh as materialized (
@@ -601,32 +589,28 @@ begin
             (select r."changedBy", r."tenancyId" from "ChangedRow" r
              where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, max(f.x) as last_x, count(*) as n from fresh f group by f.t
+        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
         xids := xids || hit.x;
-        if last_x is null or hit.last_x > last_x then last_x := hit.last_x; end if;
     end loop;
     if seen >= scan_limit then
-        -- More than one look can take: from here on hop from pair to pair, however many rows each has.
-        seen := 0;
-        at_x := last_x; at_t := '00000000-0000-0000-0000-000000000000';
-        loop
-            select r."changedBy", r."tenancyId" into at_x, at_t from "ChangedRow" r
-            where r."shouldUpdateSequenceId" and (r."changedBy", r."tenancyId") > (at_x, at_t)
-            order by r."changedBy", r."tenancyId" limit 1;
-            exit when not found;
-            tenancies := tenancies || at_t;
-            xids := xids || at_x;
-            seen := seen + 1;
-            if seen >= scan_limit then
-                stopped_at := least(coalesce(stopped_at, at_x), at_x);
-                exit;
+        -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
+        select r."tenancyId" into at_t from "ChangedRow" r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        while at_t is not null loop
+            select r."changedBy" into at_x from "ChangedRow" r
+            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            order by r."changedBy" limit 1;
+            if found then
+                tenancies := tenancies || at_t;
+                xids := xids || at_x;
             end if;
+            select r."tenancyId" into at_t from "ChangedRow" r
+            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
-    seen := 0; last_x := null;
+    seen := 0;
     -- ProjectUser
     for hit in
         with fresh as materialized (
@@ -636,32 +620,28 @@ begin
             (select r."changedBy", r."tenancyId" from "ProjectUser" r
              where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, max(f.x) as last_x, count(*) as n from fresh f group by f.t
+        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
         xids := xids || hit.x;
-        if last_x is null or hit.last_x > last_x then last_x := hit.last_x; end if;
     end loop;
     if seen >= scan_limit then
-        -- More than one look can take: from here on hop from pair to pair, however many rows each has.
-        seen := 0;
-        at_x := last_x; at_t := '00000000-0000-0000-0000-000000000000';
-        loop
-            select r."changedBy", r."tenancyId" into at_x, at_t from "ProjectUser" r
-            where r."shouldUpdateSequenceId" and (r."changedBy", r."tenancyId") > (at_x, at_t)
-            order by r."changedBy", r."tenancyId" limit 1;
-            exit when not found;
-            tenancies := tenancies || at_t;
-            xids := xids || at_x;
-            seen := seen + 1;
-            if seen >= scan_limit then
-                stopped_at := least(coalesce(stopped_at, at_x), at_x);
-                exit;
+        -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
+        select r."tenancyId" into at_t from "ProjectUser" r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        while at_t is not null loop
+            select r."changedBy" into at_x from "ProjectUser" r
+            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            order by r."changedBy" limit 1;
+            if found then
+                tenancies := tenancies || at_t;
+                xids := xids || at_x;
             end if;
+            select r."tenancyId" into at_t from "ProjectUser" r
+            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
-    seen := 0; last_x := null;
+    seen := 0;
     -- ContactChannel
     for hit in
         with fresh as materialized (
@@ -671,32 +651,28 @@ begin
             (select r."changedBy", r."tenancyId" from "ContactChannel" r
              where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, max(f.x) as last_x, count(*) as n from fresh f group by f.t
+        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
         xids := xids || hit.x;
-        if last_x is null or hit.last_x > last_x then last_x := hit.last_x; end if;
     end loop;
     if seen >= scan_limit then
-        -- More than one look can take: from here on hop from pair to pair, however many rows each has.
-        seen := 0;
-        at_x := last_x; at_t := '00000000-0000-0000-0000-000000000000';
-        loop
-            select r."changedBy", r."tenancyId" into at_x, at_t from "ContactChannel" r
-            where r."shouldUpdateSequenceId" and (r."changedBy", r."tenancyId") > (at_x, at_t)
-            order by r."changedBy", r."tenancyId" limit 1;
-            exit when not found;
-            tenancies := tenancies || at_t;
-            xids := xids || at_x;
-            seen := seen + 1;
-            if seen >= scan_limit then
-                stopped_at := least(coalesce(stopped_at, at_x), at_x);
-                exit;
+        -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
+        select r."tenancyId" into at_t from "ContactChannel" r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        while at_t is not null loop
+            select r."changedBy" into at_x from "ContactChannel" r
+            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            order by r."changedBy" limit 1;
+            if found then
+                tenancies := tenancies || at_t;
+                xids := xids || at_x;
             end if;
+            select r."tenancyId" into at_t from "ContactChannel" r
+            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
-    seen := 0; last_x := null;
+    seen := 0;
 end $$;
 
 CREATE FUNCTION public.sequencer_give(tenancies uuid[], from_xids xid8[], share integer, OUT rows_given bigint, OUT last_id bigint, OUT targets_asked bigint) RETURNS record
@@ -863,37 +839,67 @@ CREATE FUNCTION public.sequencer_park(tenancy uuid, tries integer) RETURNS bigin
     AS $_$
 declare
     rel record;
-    candidate record;
+    candidates text;
     key_json text;
+    refused bigint;
     parked bigint := 0;
 begin
     for rel in select * from "SequencedRelation" order by "ordinal" loop
         select string_agg(format('%L, r.%I', c, c), ', ') into key_json from unnest(rel."keyColumns") c;
-        for candidate in execute format(
-            'select r.ctid as at, jsonb_build_object(%s) as key from %I r where r."tenancyId" = $1
-               and r."shouldUpdateSequenceId" order by r."changedBy" limit $2 for no key update skip locked',
-            key_json, rel."relation") using tenancy, tries
-        loop
-            begin
-                execute format('update %I set "sequenceId" = nextval(''global_seq_id'') where ctid = $1', rel."relation")
-                    using candidate.at;
-                raise exception using errcode = 'TS001', message = 'taken back';
-            exception
-                when sqlstate 'TS001' then null;
-                when others then
-                    insert into "ParkedRow" as p ("relation", "tenancyId", "primaryKey", "sqlState", "retryAt")
-                    values (rel."relation", tenancy, candidate.key, sqlstate, now() + interval '10 seconds')
-                    on conflict ("relation", "tenancyId", "primaryKey") do update set
-                        "attempts" = p."attempts" + 1, "sqlState" = excluded."sqlState",
-                        "retryAt" = now() + least(interval '1 hour', interval '10 seconds' * power(2, least(p."attempts", 12)));
-                    parked := parked + 1;
-            end;
-        end loop;
+        select string_agg(arm, ' union ') into candidates from (
+            select format('(select k.ctid as at from %I k where k."tenancyId" = $1 and k."shouldUpdateSequenceId"
+                            order by k."changedBy" limit $2)', rel."relation")
+            union all
+            select format('(select d.ctid from %I c join %I d on d."tenancyId" = c."tenancyId" and %s
+                            where c."tenancyId" = $1 and c."shouldUpdateSequenceId" limit $2)',
+                          dep."changed", rel."relation",
+                          (select string_agg(format('d.%I = c.%I', b, a), ' and ')
+                           from unnest(dep."changedColumns", dep."dependentColumns") as x (a, b)))
+            from "SequencedDependency" dep where dep."dependent" = rel."relation"
+            union all
+            select format('(select d.ctid from %I c join %I d on d."tenancyId" = c."tenancyId" and %s
+                            where c."tenancyId" = $1 and c."shouldUpdateSequenceId" and c."tableName" = %L limit $2)',
+                          pointer, rel."relation",
+                          (select string_agg(format('d.%I = (c."primaryKey" ->> %L)::%s', b, a,
+                                                    format_type(att.atttypid, att.atttypmod)), ' and ')
+                           from unnest(dep."changedColumns", dep."dependentColumns") as x (a, b)
+                           join pg_attribute att on att.attrelid = format('%I', rel."relation")::regclass and att.attname = b),
+                          dep."changed")
+            from "SequencedDependency" dep, unnest(array['DeletedRow', 'ChangedRow']) as pointer
+            where dep."dependent" = rel."relation") as arms (arm);
+        execute format(
+            'select count(*) from (
+                 select r.ctid as at, jsonb_build_object(%s) as key from %I r where r.ctid in (%s)
+                 for no key update skip locked) q
+             where not sequencer_try(%L, $1, q.key, q.at)', key_json, rel."relation", candidates, rel."relation")
+            into refused using tenancy, tries;
+        parked := parked + refused;
     end loop;
     return parked;
 end $_$;
 
 COMMENT ON FUNCTION public.sequencer_park(tenancy uuid, tries integer) IS 'Parks the rows of a tenancy that refuse an id; returns how many.';
+
+CREATE FUNCTION public.sequencer_try(relation_name text, tenancy uuid, key jsonb, at tid) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+begin
+    execute format('update %I set "sequenceId" = nextval(''global_seq_id'') where ctid = $1', relation_name) using at;
+    raise exception using errcode = 'TS001', message = 'taken back';
+exception
+    when sqlstate 'TS001' then
+        return true;
+    when others then
+        insert into "ParkedRow" as p ("relation", "tenancyId", "primaryKey", "sqlState", "retryAt")
+        values (relation_name, tenancy, key, sqlstate, now() + interval '10 seconds')
+        on conflict ("relation", "tenancyId", "primaryKey") do update set
+            "attempts" = p."attempts" + 1, "sqlState" = excluded."sqlState",
+            "retryAt" = now() + least(interval '1 hour', interval '10 seconds' * power(2, least(p."attempts", 12)));
+        return false;
+end $_$;
+
+COMMENT ON FUNCTION public.sequencer_try(relation_name text, tenancy uuid, key jsonb, at tid) IS 'Whether a row takes an id; if not, it is parked.';
 
 CREATE FUNCTION public.tail_start(tenancy uuid) RETURNS xid8
     LANGUAGE sql STABLE

@@ -119,7 +119,8 @@ fn lines(query: &str, columns: usize) -> String {
     let names: Vec<String> = (1..=columns).map(|i| format!("c{i}")).collect();
     let quoted: Vec<String> = names.iter().map(|name| format!("quote_nullable({name})")).collect();
     format!(
-        "set time zone 'UTC'; select concat_ws(',', {}) as line from ({query}) as t ({}) order by 1",
+        "set time zone 'UTC'; select line from (select concat_ws(',', {}) from ({query}) as t ({})) as t (line)
+         order by line collate \"C\"",
         quoted.join(", "),
         names.join(", ")
     )

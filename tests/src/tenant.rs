@@ -26,6 +26,9 @@ pub struct Tenant<'a> {
 pub struct Target<'a> {
     tenant: Tenant<'a>,
     id: String,
+    /// As the workers reach it.
+    way: String,
+    /// As the test does.
     url: String,
     schema: String,
     mappings: Option<Vec<String>>,
@@ -45,6 +48,12 @@ impl<'a> Tenant<'a> {
                insert into "Tenancy" ("id", "projectId") values ('{id}', '{id}')"#
         );
         stack.internal().sql(&sql).await;
+        Self { stack, id }
+    }
+
+    /// A tenancy that is there.
+    #[must_use]
+    pub fn of(stack: &'a Stack, id: Uuid) -> Self {
         Self { stack, id }
     }
 
@@ -140,6 +149,7 @@ impl<'a> Tenant<'a> {
         Target {
             tenant: *self,
             id: "main".to_owned(),
+            way: url.to_owned(),
             url: url.to_owned(),
             schema: "tenant_sync".to_owned(),
             mappings: None,
@@ -158,6 +168,13 @@ impl Target<'_> {
     #[must_use]
     pub fn id(mut self, id: &str) -> Self {
         id.clone_into(&mut self.id);
+        self
+    }
+
+    /// The workers reach it by this connection string, such as a pooler's; the test does so directly.
+    #[must_use]
+    pub fn through(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.way);
         self
     }
 
@@ -198,7 +215,7 @@ impl Target<'_> {
         let config = self.tenant.stack.config();
         let keys = Keyring::from_config(&config.secrets.keys).expect("the stack's keys");
         let sealed =
-            keys.encrypt(self.url.as_bytes(), &target_binding(self.tenant.id, &self.id)).expect("encrypts");
+            keys.encrypt(self.way.as_bytes(), &target_binding(self.tenant.id, &self.id)).expect("encrypts");
         let client = self.tenant.stack.internal().connect().await;
         client
             .execute(
@@ -228,19 +245,46 @@ impl Target<'_> {
         self.tenant.value("select enqueue_tenant_sync('{tenancy}')").await;
     }
 
-    /// Clears the back-off of a target that failed, as an operator's `target update` does.
+    /// Asks for a sync that is due at once, whatever back-off there was, as an operator's `sync now` does.
     ///
     /// # Panics
     /// The internal database refuses.
     pub async fn try_now(&self) {
-        let key = format!("sync:{}:{}", self.tenant.id, self.id);
+        let (tenancy, id) = (self.tenant.id, &self.id);
         self.tenant
             .sql(&format!(
-                r#"update "OutgoingRequest" set "dueAt" = now() where "deduplicationKey" = '{key}'
-                   and "startedFulfillingAt" is null"#
+                r#"insert into "OutgoingRequest" as r ("deduplicationKey", "tenancyId", "databaseId")
+                   values ('sync:{tenancy}:{id}', '{tenancy}', '{id}')
+                   on conflict ("deduplicationKey") where "kind" = 'sync' do update set "counter" = r."counter" + 1,
+                     "dueAt" = case when r."startedFulfillingAt" is null then now() else r."dueAt" end"#
             ))
             .await;
-        self.ask().await;
+    }
+
+    /// Pauses it; a job that runs goes on to its end.
+    ///
+    /// # Panics
+    /// The internal database refuses.
+    pub async fn pause(&self) {
+        self.set_state("paused").await;
+    }
+
+    /// Lets it go on, at once.
+    ///
+    /// # Panics
+    /// The internal database refuses.
+    pub async fn resume(&self) {
+        self.set_state("ok").await;
+        self.try_now().await;
+    }
+
+    async fn set_state(&self, state: &str) {
+        let id = &self.id;
+        self.tenant
+            .sql(&format!(
+                r#"update "ExternalDatabase" set "state" = '{state}' where "tenancyId" = '{{tenancy}}' and "id" = '{id}'"#
+            ))
+            .await;
     }
 
     /// Whether its tables hold exactly the tenant's rows.
@@ -271,7 +315,7 @@ impl Target<'_> {
         eventually(SOON, &what, async || self.equal_for(&inside).await).await;
     }
 
-    /// A session of the role that writes there, in the target's schema.
+    /// A session in the target's schema.
     ///
     /// # Panics
     /// The server refuses.

@@ -1,2 +1,12 @@
-//! Harder things on the same road: several tenants, strange values, large amounts, and customers who do what they want
-//! with their own database.
+//! Harder things on the same road: several tenants, strange values, large amounts, and customers who do what they
+//! want with their own database.
+
+mod edges;
+mod keys;
+mod order;
+mod owners;
+mod pooler;
+mod roles;
+mod tenants;
+mod values;
+mod volume;

@@ -71,13 +71,12 @@ async fn a_paused_target_is_left_alone_and_catches_up() {
     target.caught_up().await;
     stack.settled().await;
 
-    tenant.sql(r#"update "ExternalDatabase" set "state" = 'paused'"#).await;
+    target.pause().await;
     tenant.users(4, 3).await;
     tenant.sql(r#"delete from "ProjectUser" where "displayName" = '000001'"#).await;
     stack.settled().await;
     assert_eq!(target.value("select count(*) from users").await, "3", "nothing was written");
 
-    tenant.sql(r#"update "ExternalDatabase" set "state" = 'ok'"#).await;
-    target.ask().await;
+    target.resume().await;
     target.caught_up().await;
 }

@@ -58,6 +58,21 @@ async fn with_more_tenants_than_rows_a_pass_all_are_served_in_turn() {
     assert_eq!(source.pending().await, 0);
 }
 
+/// A tenant whose pending rows are of many small transactions is no more in the way than one with a large one.
+#[tokio::test]
+async fn one_row_is_in_the_next_pass_after_another_tenants_many_transactions() {
+    let source = Source::new().await;
+    let (busy, small) = (source.tenancy().await, source.tenancy().await);
+    for _ in 0..40 {
+        source.user(busy).await;
+    }
+    let user = source.user(small).await;
+    assert_eq!(source.pass_of(5).await.rows, 3, "two of the busy one, and the one");
+    assert!(source.user_id(user).await.is_some());
+    source.settle().await;
+    assert_eq!(source.pending().await, 0);
+}
+
 /// Somebody who always has something new does not push the others back.
 #[tokio::test]
 async fn a_tenant_that_never_stops_does_not_starve_the_others() {

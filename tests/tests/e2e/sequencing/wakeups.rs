@@ -34,7 +34,12 @@ async fn a_request_that_somebody_holds_makes_only_its_tenant_wait() {
         r#"delete from "OutgoingRequest" where "tenancyId" = '$T'"#,
     ] {
         let source = Source::new().await;
-        let ((held, waits), (free, goes_on)) = (waiting(&source).await, waiting(&source).await);
+        let (held, free) = (source.tenancy_with_target().await, source.tenancy_with_target().await);
+        for tenancy in [held, free] {
+            source.user(tenancy).await;
+        }
+        source.settle().await;
+        let (waits, goes_on) = (source.user(held).await, source.user(free).await);
         let mut other = source.session().await;
         let open = other.transaction().await.expect("begin");
         run(open.client(), &holds.replace("$T", &held.to_string())).await;

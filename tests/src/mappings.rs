@@ -1,0 +1,84 @@
+//! Mapping files of an operator, for tests that need more than the shipped ones.
+
+use std::path::PathBuf;
+
+use crate::compare::Compared;
+use crate::stack::Stack;
+
+/// A mapping of users to the table `people`: the label under which a user is known, and more columns if wanted.
+#[derive(Debug, Clone)]
+pub struct People {
+    version: u32,
+    columns: Vec<(String, String, String)>,
+}
+
+impl People {
+    /// Version 1, with the columns `person` (the key) and `label`.
+    #[must_use]
+    pub fn new() -> Self {
+        let people = Self { version: 1, columns: Vec::new() };
+        people.with("person", "uuid", r#"s."projectUserId""#).with("label", "text", r#"s."displayName""#)
+    }
+
+    /// One more column: its name, its type and its expression, in which the source's row is `s`.
+    #[must_use]
+    pub fn with(mut self, name: &str, kind: &str, expression: &str) -> Self {
+        self.columns.push((name.to_owned(), kind.to_owned(), expression.to_owned()));
+        self
+    }
+
+    /// Another version than 1.
+    #[must_use]
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Writes the file into a folder of the stack, for `mappings.dir`.
+    ///
+    /// # Panics
+    /// The folder cannot be written.
+    #[must_use]
+    pub fn write(&self, stack: &Stack) -> PathBuf {
+        let folder = stack.scratch().path().join("mappings");
+        std::fs::create_dir_all(&folder).expect("our own folder");
+        std::fs::write(folder.join("people.toml"), self.text()).expect("our own folder");
+        folder
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!(
+            "name = \"people\"\nevent = \"person\"\nversion = {}\n\n[source]\ntable = \"ProjectUser\"\n\
+             tenant = \"tenancyId\"\n\n[target]\ntable = \"people\"\nkey = [\"person\"]\n",
+            self.version
+        );
+        for (name, kind, expression) in &self.columns {
+            text +=
+                &format!("\n[[column]]\nname = \"{name}\"\ntype = \"{kind}\"\nexpr = '''{expression}'''\n");
+        }
+        text
+    }
+
+    /// What the table must hold.
+    #[must_use]
+    pub fn compared(&self) -> Compared {
+        let list = |part: &dyn Fn(&(String, String, String)) -> String| {
+            self.columns.iter().map(part).collect::<Vec<_>>().join(", ")
+        };
+        Compared {
+            table: "people".to_owned(),
+            inside: format!(
+                r#"select {} from "ProjectUser" s where s."tenancyId" = '{{tenancy}}'"#,
+                list(&|(_, _, expression)| expression.clone())
+            ),
+            outside: format!("select {} from people", list(&|(name, _, _)| name.clone())),
+            columns: self.columns.len(),
+        }
+    }
+}
+
+impl Default for People {
+    fn default() -> Self {
+        Self::new()
+    }
+}
