@@ -2,7 +2,7 @@
 //!
 //! A message is a copy of a row of "OutgoingRequest"; every queue may be purged or deleted at any time and
 //! nothing is lost. So there is one way to deal with a fault of whatever kind: drop everything and connect
-//! again ([`supervisor`]), which declares whatever is missing.
+//! again (`supervisor.rs`), which declares whatever is missing.
 
 mod consumer;
 mod error;
