@@ -22,7 +22,7 @@ use tenant_sync_core::config::Config;
 use tenant_sync_core::outbox::NOTIFY_CHANNEL;
 use tenant_sync_core::queue::{self, Broker, Publisher};
 use tenant_sync_core::worker::backoff::Reconnect;
-use tenant_sync_core::worker::{Kind, Switch, Worker, listen};
+use tenant_sync_core::worker::{Kind, Switch, Worker, finish_step, listen};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,9 @@ pub use tick::{Handed, Poller, Tick};
 
 /// Longest wait for the broker with `--once`.
 const ONCE_BROKER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A claim that is still running this long after the poller was asked to stop is left to its lease.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs a poller until `shutdown`.
 ///
@@ -90,7 +93,8 @@ async fn claims(
     while !stopping.is_cancelled() {
         // Armed before the query: whoever asks while we look wakes us afterwards.
         let woken = wake.notified();
-        let wait = match poller.tick().await {
+        let Some(tick) = finish_step(&stopping, STOP_WITHIN, poller.tick()).await else { break };
+        let wait = match tick {
             Ok(Tick::Claimed(handed)) if handed.more => continue,
             Ok(_) => interval,
             Err(error) => {

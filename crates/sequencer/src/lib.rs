@@ -18,12 +18,15 @@ use tenant_sync_core::config::Config;
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::mapping;
 use tenant_sync_core::worker::backoff::Reconnect;
-use tenant_sync_core::worker::{Fusebox, Kind, Switch, Worker};
+use tenant_sync_core::worker::{Fusebox, Kind, Switch, Worker, finish_step};
 use tokio_util::sync::CancellationToken;
 
 pub use pass::{Outcome, Pass, pass};
 pub use purge::{Purged, purge};
 pub use register::{Registered, register};
+
+/// A pass that is still running this long after the sequencer was asked to stop is left to the server.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs a sequencer until `shutdown`.
 ///
@@ -56,7 +59,9 @@ async fn passes(
     let mut faults = Reconnect::default();
     let mut began = Instant::now();
     while !stopping.is_cancelled() {
-        let wait = match tick(&config, &internal, &fusebox).await {
+        let pass = finish_step(&stopping, STOP_WITHIN, tick(&config, &internal, &fusebox));
+        let Some(pass) = pass.await else { break };
+        let wait = match pass {
             // A full pass is followed by the next at once.
             Ok(pass) if pass.more => Duration::ZERO,
             Ok(_) => config.sequencer.poll_interval,

@@ -11,7 +11,7 @@ use tenant_sync_core::mapping;
 use tenant_sync_core::queue::{Broker, Consumer};
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::target::dial::Dialer;
-use tenant_sync_core::worker::{Kind, Switch, Worker, listen};
+use tenant_sync_core::worker::{Kind, Switch, Worker, finish_step, listen};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,11 @@ use crate::sessions::{CHANNEL, Sessions};
 
 /// Idle sessions are looked through this often.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A job that could not even be given back this long after the worker was asked to stop is left to its lease.
+const JOB_STOPS_WITHIN: Duration = Duration::from_secs(7);
+/// Time to free what the worker holds, at its end.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Runs a sync worker until `shutdown`.
 ///
@@ -99,12 +104,16 @@ async fn consume(
             if !fusebox.wait_until_on(Switch::SyncEngine, &jobs.stopping).await {
                 return;
             }
-            let outcome = jobs.run(&delivery.job).await;
+            let job = finish_step(&jobs.stopping, JOB_STOPS_WITHIN, jobs.run(&delivery.job));
+            let Some(outcome) = job.await else { return };
             metrics::counter!("tenant_sync_jobs_total", "outcome" => name(outcome)).increment(1);
         }
     };
     let ended = consumer.run(stopping, handler).await;
-    jobs.sessions.close_all().await;
+    // Sessions end with the process, and their slots with its heartbeat, if nobody answers now.
+    if tokio::time::timeout(FAREWELL, jobs.sessions.close_all()).await.is_err() {
+        tracing::debug!("the sessions' slots could not be given back");
+    }
     Ok(ended?)
 }
 

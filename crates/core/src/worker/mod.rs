@@ -24,4 +24,5 @@ pub use health::Health;
 pub use instance::{Kind, instance_id};
 pub use lifecycle::{Worker, WorkerError};
 pub use run::{main, main_with_once};
+pub use shutdown::finish_step;
 pub use tasks::{TaskError, Tasks};

@@ -10,6 +10,24 @@ pub(super) const TASK_DEADLINE: Duration = Duration::from_millis(8_000);
 /// How long the whole worker has, with saying goodbye to its servers.
 pub(super) const PROCESS_DEADLINE: Duration = Duration::from_millis(9_500);
 
+/// Runs a step (a pass, a claim, a job) to its end. `None` = the worker was asked to stop, and the step did not end
+/// within `grace` after that, because a server does not answer. What it had begun there is committed or rolled
+/// back without us, and leases end by themselves.
+pub async fn finish_step<T>(
+    stopping: &CancellationToken,
+    grace: Duration,
+    step: impl Future<Output = T>,
+) -> Option<T> {
+    let late = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        done = step => Some(done),
+        () = late => None,
+    }
+}
+
 /// The two signals that stop a worker.
 pub(super) struct Signals {
     terminate: Signal,

@@ -68,7 +68,7 @@ async fn a_role_that_may_do_next_to_nothing_is_enough() {
     let database = stack.external(0);
     let role = database.role("nosuperuser").await;
     // What `target sql` prints, but for the role itself, which is there; then without temporary tables.
-    let grants: Vec<String> = grants_sql(&role.name, database.name(), "tenant_sync", &[])
+    let grants: Vec<String> = grants_sql(&role.name, Some(database.name()), "tenant_sync", &[])
         .lines()
         .filter(|line| !line.starts_with("CREATE ROLE"))
         .map(str::to_owned)
