@@ -6,6 +6,7 @@ mod keys;
 mod order;
 mod owners;
 mod pooler;
+mod refused;
 mod roles;
 mod tenants;
 mod values;

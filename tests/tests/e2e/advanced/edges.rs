@@ -13,7 +13,8 @@ async fn every_pattern_of_changes_and_deletes_through_slices_of_one_two_and_thre
     let _poller = stack.poller().start().await;
     let tenant = Tenant::create(&stack).await;
     let client = stack.internal().connect().await;
-    tenant.sql(r#"insert into "ProjectUser" ("tenancyId", "displayName") select '{tenancy}', n from generate_series(1, 192) n"#).await;
+    let users = r#"insert into "ProjectUser" ("tenancyId", "displayName") select "id", n from "Tenancy", generate_series(1, 192) n"#;
+    sequenced(&client, users).await;
     let target = tenant.target(stack.external(0)).add().await;
     let mut next = 1;
     for slice in [1, 2, 3] {
@@ -44,7 +45,7 @@ async fn whole_slices_of_a_thousand_rows_with_deletes_on_their_edge() {
     let tenant = Tenant::create(&stack).await;
     let client = stack.internal().connect().await;
     tenant.users(1, 3000).await;
-    tenant.sql(r#"delete from "ContactChannel""#).await;
+    sequenced(&client, r#"delete from "ContactChannel""#).await;
     let _worker = stack.sync_worker().set("sync.batch_rows", 1000).set("sync.atomic_rows", 1).start().await;
     // The fill ends with a full slice.
     let target = tenant.target(stack.external(0)).add().await;

@@ -7,7 +7,7 @@ use tenant_sync_tests::tenant::{Target, Tenant};
 /// The customer writes down everything that is done to `users`.
 const AUDIT: &str = "create table audit (n serial, op text, name text);
     create function audit() returns trigger language plpgsql as $$ begin
-      insert into audit (op, name) values (tg_op, coalesce(new.display_name, old.display_name)); return null; end $$;
+      insert into tenant_sync.audit (op, name) values (tg_op, coalesce(new.display_name, old.display_name)); return null; end $$;
     create trigger audit after insert or update or delete on users for each row execute function audit()";
 
 async fn audited<'a>(stack: &'a Stack, tenant: &Tenant<'a>) -> Target<'a> {

@@ -47,8 +47,7 @@ async fn every_text_arrives_as_it_was() {
     let target = tenant.target(stack.external(0)).add().await;
     target.caught_up().await;
     let client = stack.internal().connect().await;
-    let long = "x😀'\\".repeat(50_000);
-    for text in TEXTS.iter().copied().chain([long.as_str()]) {
+    for text in TEXTS.iter().copied() {
         let user: Uuid = client
             .query_one(
                 r#"insert into "ProjectUser" ("tenancyId", "displayName", "profileImageUrl", "clientMetadata")
@@ -62,10 +61,15 @@ async fn every_text_arrives_as_it_was() {
                          values ($1, $2, 'EMAIL', $3, true), ($1, $2, $3, $3, false)"#;
         client.execute(channel, &[&tenant.id(), &user, &text]).await.expect("inserts");
     }
+    // Too long for the index on addresses, and so for nothing else.
+    let long = "x😀'\\".repeat(50_000);
+    let user = r#"insert into "ProjectUser" ("tenancyId", "displayName", "serverMetadata")
+                  values ($1, $2, jsonb_build_array($2::text))"#;
+    client.execute(user, &[&tenant.id(), &long]).await.expect("inserts");
     target.caught_up().await;
     assert_eq!(
         target.value("select count(*) filter (where display_name = primary_email) from users").await,
-        (TEXTS.len() + 1).to_string()
+        TEXTS.len().to_string()
     );
     // Once more through a fill, which takes other statements.
     target.sql("truncate users, contact_channels").await;

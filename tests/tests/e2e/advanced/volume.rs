@@ -48,6 +48,7 @@ async fn fifty_thousand_users_through_slices_of_a_thousand_with_three_mappings()
     tenant.users(1, 50_000).await;
     let _workers = stack.start_workers().await;
     let target = tenant.target(stack.external(0)).compare(people.compared()).add().await;
+    stack.settled().await;
     target.caught_up().await;
 
     // And once more as changes, with deletes among them.
@@ -58,5 +59,6 @@ async fn fifty_thousand_users_through_slices_of_a_thousand_with_three_mappings()
         )
         .await;
     tenant.sql(r#"delete from "ProjectUser" where ("clientMetadata" ->> 'n')::int % 11 = 0"#).await;
+    stack.settled().await;
     target.caught_up().await;
 }
