@@ -79,7 +79,7 @@ pub(crate) fn without_passwords(text: &str) -> String {
         let (scheme, after) = rest.split_at(scheme_end);
         clean.push_str(scheme);
         let word = &after[..after.find(|c: char| c.is_whitespace()).unwrap_or(after.len())];
-        rest = match word.rfind('@') {
+        rest = match word.rfind('@').filter(|at| &word[..*at] != "user:password") {
             Some(at) => {
                 clean.push_str("***");
                 &after[at..]
@@ -119,6 +119,7 @@ mod tests {
             ),
             ("a postgres://u:p@w@h b amqp://x:y@z", "a postgres://***@h b amqp://***@z"),
             ("see https://example.org and me@example.org", "see https://example.org and me@example.org"),
+            ("expected postgres://user:password@host", "expected postgres://user:password@host"),
             ("postgres://", "postgres://"),
         ];
         for (text, expected) in cases {
