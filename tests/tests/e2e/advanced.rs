@@ -6,6 +6,7 @@ mod keys;
 mod order;
 mod owners;
 mod pooler;
+mod references;
 mod refused;
 mod roles;
 mod tenants;

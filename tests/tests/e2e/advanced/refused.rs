@@ -127,43 +127,6 @@ async fn a_constraint_that_speaks_only_at_commit() {
 }
 
 #[tokio::test]
-async fn references_between_the_tables_hold_whatever_comes() {
-    let mut stack = Stack::start().await;
-    stack.set("sync.batch_rows", 50);
-    stack.set("sync.atomic_rows", 50);
-    let _workers = stack.start_workers().await;
-    let tenant = Tenant::create(&stack).await;
-    let target = tenant.target(stack.external(0)).add().await;
-    target.caught_up().await;
-    target.sql("alter table contact_channels add foreign key (user_id) references users (id)").await;
-    tenant.users(1, 300).await;
-    target.caught_up().await;
-    // Cascades, a channel that moves to a new user, a user whose key changes, and a delete with a new start.
-    tenant.sql(r#"delete from "ProjectUser" where "displayName" < '000100'"#).await;
-    let user = tenant.user("new").await;
-    tenant
-        .sql(&format!(
-            r#"update "ContactChannel" set "projectUserId" = '{user}', "isPrimary" = false where "value" < 'user000150'"#
-        ))
-        .await;
-    tenant
-        .sql(r#"update "ProjectUser" set "projectUserId" = gen_random_uuid() where "displayName" > '000250'"#)
-        .await;
-    target.caught_up().await;
-    tenant.sql(r#"begin; delete from "ProjectUser"; commit"#).await;
-    tenant.users(200, 100).await;
-    target.caught_up().await;
-    // A comparison of everything.
-    target
-        .sql("delete from contact_channels where value < 'user000220'; update users set display_name = ''")
-        .await;
-    tenant.sql(r#"update "SyncState" set "fillRequested" = true"#).await;
-    target.try_now().await;
-    target.caught_up().await;
-    assert_eq!(target.rows(REFUSED).await, Vec::<String>::new());
-}
-
-#[tokio::test]
 async fn a_row_larger_than_the_bound_is_set_aside_with_that_reason() {
     let mut stack = Stack::start().await;
     stack.set("sync.max_row_bytes", "20KiB");
