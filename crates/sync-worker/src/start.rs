@@ -104,7 +104,7 @@ async fn consume(
             if !fusebox.wait_until_on(Switch::SyncEngine, &jobs.stopping).await {
                 return;
             }
-            let job = finish_step(&jobs.stopping, JOB_STOPS_WITHIN, jobs.run(&delivery.job));
+            let job = finish_step(&jobs.stopping, JOB_STOPS_WITHIN, Box::pin(jobs.run(&delivery.job)));
             let Some(outcome) = job.await else { return };
             metrics::counter!("tenant_sync_jobs_total", "outcome" => name(outcome)).increment(1);
         }
