@@ -20,8 +20,8 @@ create table "OutgoingRequest" (
     constraint "a sync names its target" check ("kind" <> 'sync' or "deduplicationKey" is not null)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 create unique index "OutgoingRequest_one_sync_a_target" on "OutgoingRequest" ("deduplicationKey") where "kind" = 'sync';
-create index "OutgoingRequest_sync_due" on "OutgoingRequest" ("dueAt") where "kind" = 'sync';
-create index "OutgoingRequest_sync_queued" on "OutgoingRequest" ("id")
+create index "OutgoingRequest_sync_due" on "OutgoingRequest" ("lane", "dueAt") where "kind" = 'sync';
+create index "OutgoingRequest_sync_queued" on "OutgoingRequest" ("dueAt", "lane")
     where "kind" = 'sync' and "startedFulfillingAt" is not null and "runningSince" is null;
 create index "OutgoingRequest_asks" on "OutgoingRequest" ("createdAt") where "kind" = 'ask';
 create index "OutgoingRequest_tenancy" on "OutgoingRequest" ("tenancyId") where "kind" = 'sync';

@@ -211,7 +211,8 @@ impl Jobs {
         let _ = failpoint::reach("sync.before_finish").await;
         let client = self.internal.get().await?;
         progress::record(&client, &taken.target, plans, settings, report).await?;
-        progress::succeeded(&client, &taken.target).await?;
+        let refuses_rows = report.refused.iter().any(|rows| *rows > 0);
+        progress::succeeded(&client, &taken.target, refuses_rows).await?;
         if settings.failures > 0 {
             tracing::info!(tenancy = %taken.target.tenancy_id, target = taken.target.database_id,
                 failures = settings.failures, "the target works again");

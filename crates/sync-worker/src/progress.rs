@@ -118,19 +118,20 @@ pub(crate) async fn record(
     Ok(())
 }
 
-/// The target took a turn: its breaker closes.
-pub(crate) async fn succeeded(client: &Object, target: &TargetKey) -> Result<(), Error> {
+/// The target took a turn: its breaker closes. One that refuses rows is visited again soon, to try those again.
+pub(crate) async fn succeeded(client: &Object, target: &TargetKey, refuses_rows: bool) -> Result<(), Error> {
     let statement = client
         .prepare_cached(
             r#"update "ExternalDatabase" set "lastSuccessAt" = now(), "consecutiveFailures" = 0, "nextAttemptAt" = null,
                  "lastError" = null, "lastErrorClass" = null,
-                 "state" = case when "state" = 'paused' then 'paused' else 'ok' end
+                 "state" = case when "state" = 'paused' then 'paused' else 'ok' end,
+                 "nextVisitAt" = case when $3 then least("nextVisitAt", now() + interval '10 seconds') else "nextVisitAt" end
                where "tenancyId" = $1 and "id" = $2
-                 and ("state" <> 'ok' or "lastError" is not null or "lastSuccessAt" is null
+                 and ($3 or "state" <> 'ok' or "lastError" is not null or "lastSuccessAt" is null
                       or "lastSuccessAt" < now() - interval '10 seconds')"#,
         )
         .await?;
-    client.execute(&statement, &[&target.tenancy_id, &target.database_id]).await?;
+    client.execute(&statement, &[&target.tenancy_id, &target.database_id, &refuses_rows]).await?;
     Ok(())
 }
 

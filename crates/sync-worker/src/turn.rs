@@ -83,9 +83,7 @@ impl Turn<'_> {
 
     async fn attempt(&self, mode: Mode) -> Result<Report, TurnError> {
         reach("sync.before_lock").await?;
-        let state = self.open().await?;
-        reach("sync.after_lock").await?;
-        let mut report = self.prepare(&state).await?;
+        let (state, mut report) = self.opened_and_prepared().await?;
         let mut slice = self.first_slice(&state, &mut report).await?;
         reach("sync.after_read").await?;
         let began = Instant::now();
@@ -123,6 +121,20 @@ impl Turn<'_> {
         Ok(report)
     }
 
+    /// Takes the lock and brings the tables up to the mappings. A table that had to be altered is committed first, and
+    /// the lock taken anew: its readers wait for the change itself, never for the rows.
+    async fn opened_and_prepared(&self) -> Result<(State, Report), TurnError> {
+        for _ in 0..2 {
+            let state = self.open().await?;
+            reach("sync.after_lock").await?;
+            match self.prepare(&state).await? {
+                Some(report) => return Ok((state, report)),
+                None => self.bounded(async { Ok(self.client.batch_execute("commit").await?) }).await?,
+            }
+        }
+        Err(TurnError::Fault(TargetFault::new(ErrorClass::SchemaChanged)))
+    }
+
     /// Takes the lock, after setting the schema up if it must be.
     async fn open(&self) -> Result<State, TurnError> {
         let limits = self.limits();
@@ -139,8 +151,9 @@ impl Turn<'_> {
         Err(TurnError::Fault(TargetFault::new(ErrorClass::SchemaChanged)))
     }
 
-    /// Brings the tables up to the mappings, and says where each mapping stands.
-    async fn prepare(&self, state: &State) -> Result<Report, TurnError> {
+    /// Brings the tables up to the mappings, and says where each mapping stands; `None` = a table was altered.
+    async fn prepare(&self, state: &State) -> Result<Option<Report>, TurnError> {
+        let mut altered = false;
         let mut report = Report {
             cursors: Vec::new(),
             finished: false,
@@ -156,10 +169,13 @@ impl Turn<'_> {
             }
             let table =
                 self.bounded(setup::table(self.client, self.schema, plan, known, self.readers)).await?;
-            if let Table::WantsFill(why) = table {
-                report.fills.push((at, why));
-            } else if self.fill_requested.contains(plan.name()) {
-                report.fills.push((at, "a resync was asked for"));
+            match table {
+                Table::WantsFill(why) => report.fills.push((at, why)),
+                Table::Altered => altered = true,
+                Table::Unchanged if self.fill_requested.contains(plan.name()) => {
+                    report.fills.push((at, "a resync was asked for"));
+                }
+                Table::Unchanged => {}
             }
             report.cursors.push(standing::cursor(known));
             report.refused.push(state.refused.get(plan.name()).map_or(0, |refused| refused.all));
@@ -167,7 +183,7 @@ impl Turn<'_> {
         if self.fresh {
             self.bounded(setup::privileges(self.client, self.schema, self.plans, self.readers)).await?;
         }
-        Ok(report)
+        Ok((!altered).then_some(report))
     }
 
     /// Reads the first slice; what its snapshot says may mean that mappings are to be filled.
@@ -236,14 +252,14 @@ impl Turn<'_> {
         refused: &mut [i64],
     ) -> Result<u64, TurnError> {
         let mut written = 0;
-        let mut careful = Vec::new();
+        let mut refused_deletes = Vec::new();
         for (at, part) in slice.parts.iter().rev().filter(|(_, part)| !part.gone.is_empty()) {
             let writer = self.writer(self.plans[*at]);
             if mode == Mode::Careful {
                 let outcome =
                     self.bounded(writer.delete_carefully(part, self.config.quarantine_rows)).await?;
                 written += outcome.written;
-                careful.push((*at, outcome.refused));
+                refused_deletes.push((*at, outcome.refused));
             } else {
                 let gone: Vec<_> = part.gone.iter().collect();
                 written += self.bounded(writer.delete(&gone)).await?;
@@ -259,18 +275,24 @@ impl Turn<'_> {
             } else {
                 written += self.bounded(writer.apply(part)).await?;
             }
-            for (_, more) in careful.extract_if(.., |(of, _)| of == at) {
-                refusals.extend(more);
-            }
             let known = state.refused.get(self.plans[*at].name()).map_or(0, |refused| refused.all);
             if known > 0 {
                 let keys = part.keys(self.plans[*at])?;
                 self.bounded(settle::forget(self.client, self.schema, self.plans[*at], &keys)).await?;
             }
             refused[*at] += self.refuse(self.plans[*at], &refusals).await?;
-            if refused[*at] > i64::try_from(self.config.quarantine_rows).unwrap_or(i64::MAX) {
-                return Err(TurnError::TooManyRefused);
-            }
+        }
+        for (at, refusals) in refused_deletes {
+            // What referred to these rows may have moved on with the rows.
+            let (plan, max) = (self.plans[at], self.config.quarantine_rows);
+            let keys: Vec<Vec<String>> = refusals.into_iter().map(|refusal| refusal.key).collect();
+            let outcome = self.bounded(self.writer(plan).delete_keys_carefully(&keys, max)).await?;
+            written += outcome.written;
+            refused[at] += self.refuse(plan, &outcome.refused).await?;
+        }
+        let refused_max = i64::try_from(self.config.quarantine_rows).unwrap_or(i64::MAX);
+        if refused.iter().any(|refused| *refused > refused_max) {
+            return Err(TurnError::TooManyRefused);
         }
         reach("sync.after_write").await?;
         Ok(written)
@@ -304,12 +326,12 @@ impl Turn<'_> {
             let alive: HashSet<Vec<String>> = part.keys(plan)?.into_iter().collect();
             let dead: Vec<Vec<String>> = keys.iter().filter(|key| !alive.contains(*key)).cloned().collect();
             let writer = self.writer(plan);
-            if !dead.is_empty() {
-                written += self.bounded(writer.delete_keys(&dead)).await?;
-            }
+            let deleted =
+                self.bounded(writer.delete_keys_carefully(&dead, self.config.quarantine_rows)).await?;
             let outcome = self.bounded(writer.apply_carefully(&part, self.config.quarantine_rows)).await?;
-            written += outcome.written;
+            written += deleted.written + outcome.written;
             let mut refusals = outcome.refused;
+            refusals.extend(deleted.refused);
             refusals.extend(part.too_large(plan, self.config.max_row_bytes)?);
             let still: HashSet<&Vec<String>> = refusals.iter().map(|refusal| &refusal.key).collect();
             let done: Vec<Vec<String>> = keys.iter().filter(|key| !still.contains(key)).cloned().collect();

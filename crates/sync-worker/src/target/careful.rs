@@ -61,13 +61,43 @@ impl Writer<'_> {
         if let Some(range) = &slice.range {
             match self.attempt(self.delete_others(slice, range)).await? {
                 Ok(written) => others.written += written,
-                Err((fault, _)) => others.refused.push(Refusal::of(vec!["(rows to delete)".into()], &fault)),
+                Err(_) => {
+                    let keys = self.others(slice, range).await?;
+                    others = self.delete_keys_carefully(&keys, refused_max).await?;
+                }
             }
         }
         let rows = Batch { rows: slice.rows.iter().collect(), gone: Vec::new() };
         let mut careful = self.carefully(rows, refused_max).await?;
         careful.written += others.written;
         careful.refused.append(&mut others.refused);
+        Ok(careful)
+    }
+
+    /// Deletes rows by key, one by one where it must be.
+    ///
+    /// # Errors
+    /// What is no row's fault; more than `refused_max` refused rows.
+    pub(crate) async fn delete_keys_carefully(
+        &self,
+        keys: &[Vec<String>],
+        refused_max: usize,
+    ) -> Result<Careful, TurnError> {
+        let mut careful = Careful::default();
+        let mut parts: Vec<&[Vec<String>]> = Vec::from_iter((!keys.is_empty()).then_some(keys));
+        while let Some(part) = parts.pop() {
+            match (part, self.attempt(self.delete_keys(part)).await?) {
+                (_, Ok(written)) => careful.written += written,
+                ([one], Err((fault, _))) => careful.refused.push(Refusal::of(one.clone(), &fault)),
+                (_, Err(_)) => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+            }
+            if careful.refused.len() > refused_max {
+                return Err(TurnError::TooManyRefused);
+            }
+        }
         Ok(careful)
     }
 

@@ -89,10 +89,10 @@ pub(crate) async fn refusals(
     let reasons: Vec<&str> = refusals.iter().map(|one| one.reason.as_str()).collect();
     let sql = format!(
         "insert into {}._sync_refused as r (mapping_name, key, sqlstate, reason, retry_at)
-         select $1, v.key::jsonb, v.state, v.reason, now() + interval '1 minute'
+         select $1, v.key::jsonb, v.state, v.reason, now() + interval '5 seconds'
          from unnest($2::text[], $3::text[], $4::text[]) as v (key, state, reason)
          on conflict (mapping_name, key) do update set sqlstate = excluded.sqlstate, reason = excluded.reason,
-           attempts = r.attempts + 1, retry_at = now() + interval '1 minute' * least(power(2, r.attempts), 1440)",
+           attempts = r.attempts + 1, retry_at = now() + interval '5 seconds' * least(power(2, r.attempts), 17280)",
         quote_ident(schema)
     );
     client

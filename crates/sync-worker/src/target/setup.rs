@@ -83,6 +83,8 @@ pub(crate) enum Table {
     Unchanged,
     /// It is new, or changed in a way that wants all rows again.
     WantsFill(&'static str),
+    /// It was altered in this transaction, which is to end before rows are written: readers wait for it.
+    Altered,
 }
 
 /// Creates a mapping's table, or brings it up to the mapping. Part of the turn's transaction.
@@ -104,7 +106,9 @@ pub(crate) async fn table(
             return Ok(Table::WantsFill("the table was emptied or rewritten"));
         }
         Some(state) if state.storage_now.is_some() => {
-            upgrade(client, schema, plan).await?;
+            if upgrade(client, schema, plan).await? {
+                return Ok(Table::Altered);
+            }
             Table::WantsFill("the mapping changed")
         }
         Some(_) => {
@@ -139,8 +143,9 @@ async fn create(client: &Client, schema: &str, plan: &Plan, readers: &[String]) 
     Ok(())
 }
 
-/// Adds what the mapping gained. What it lost stays in the target, for whoever reads it, and may be null.
-async fn upgrade(client: &Client, schema: &str, plan: &Plan) -> Result<(), TurnError> {
+/// Adds what the mapping gained, and says whether anything was missing. What it lost stays in the target, for
+/// whoever reads it, and may be null.
+async fn upgrade(client: &Client, schema: &str, plan: &Plan) -> Result<bool, TurnError> {
     let present = client
         .simple_query(&format!(
             "select a.attname, a.attnotnull from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
@@ -164,10 +169,13 @@ async fn upgrade(client: &Client, schema: &str, plan: &Plan) -> Result<(), TurnE
     for column in plan.mapping.columns.iter().filter(|column| !names.contains(&column.name)) {
         sql.extend(add_column(&plan.mapping, schema, column));
     }
-    sql.extend(create_indexes(&plan.mapping, schema));
-    sql.push("set local lock_timeout = '5s'".to_owned());
-    client.batch_execute(&sql.join("; ")).await?;
-    Ok(())
+    let altered = sql.len() > 1;
+    if altered {
+        sql.extend(create_indexes(&plan.mapping, schema));
+        sql.push("set local lock_timeout = '5s'".to_owned());
+        client.batch_execute(&sql.join("; ")).await?;
+    }
+    Ok(altered)
 }
 
 /// Brings privileges to what the target's setting says.

@@ -96,6 +96,16 @@ impl Statements {
     /// Deletes what is in a range of keys but not among the keys given: parameters are the key arrays, then the
     /// lower and the upper position as text, as far as they exist.
     pub(crate) fn delete_others(&self, from: bool, to: bool) -> String {
+        format!("delete {}", self.others(from, to))
+    }
+
+    /// The keys, as text, of what [`Statements::delete_others`] would delete.
+    pub(crate) fn select_others(&self, from: bool, to: bool) -> String {
+        let key = list(self.key.iter().map(|column| format!("t.{}::text", quote_ident(&column.name))));
+        format!("select {key} {}", self.others(from, to))
+    }
+
+    fn others(&self, from: bool, to: bool) -> String {
         let n = self.key.len();
         let arrays = list(
             self.key.iter().enumerate().map(|(i, column)| format!("${}::{}[]", i + 1, column.wire.name())),
@@ -119,7 +129,7 @@ impl Statements {
         if to {
             conditions.push(format!("not {}", self.above(n + 1 + if from { n } else { 0 })));
         }
-        format!("delete from {} t where {}", self.table, conditions.join(" and "))
+        format!("from {} t where {}", self.table, conditions.join(" and "))
     }
 
     /// `(key) > (position)`, the position's columns as text parameters from `$first` on.

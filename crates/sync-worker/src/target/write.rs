@@ -134,6 +134,21 @@ impl Writer<'_> {
         self.execute(&sql, &self.row_keys(&there), &positions).await
     }
 
+    /// Keys of what the target has in the range and the source has not, as text.
+    pub(crate) async fn others(
+        &self,
+        slice: &SliceOf,
+        range: &KeyRange,
+    ) -> Result<Vec<Vec<String>>, TurnError> {
+        let sql = self.statements.select_others(range.from.is_some(), range.to.is_some());
+        let there: Vec<&Row> = slice.rows.iter().chain(&slice.large).collect();
+        let keys = self.row_keys(&there);
+        let positions: Vec<&String> = range.from.iter().chain(&range.to).flatten().collect();
+        let rows = self.client.query_typed(&sql, &self.key_parameters(&keys, &positions)).await?;
+        let texts = |row: &Row| (0..self.plan.key.len()).map(|i| row.try_get(i)).collect::<Result<_, _>>();
+        Ok(rows.iter().map(texts).collect::<Result<_, _>>()?)
+    }
+
     pub(crate) async fn is_empty_from(&self, range: &KeyRange) -> Result<bool, TurnError> {
         let sql = self.statements.any_above(range.from.is_some());
         let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
@@ -199,12 +214,16 @@ impl Writer<'_> {
         keys: &[ColumnArray<'_>],
         positions: &[&String],
     ) -> Result<u64, TurnError> {
-        let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = keys
-            .iter()
-            .zip(&self.plan.key_columns)
-            .map(|(array, column)| (array as &(dyn ToSql + Sync), column.array.clone()))
-            .collect();
-        parameters.extend(positions.iter().map(|p| (*p as &(dyn ToSql + Sync), Type::TEXT)));
-        Ok(self.client.execute_typed(sql, &parameters).await?)
+        Ok(self.client.execute_typed(sql, &self.key_parameters(keys, positions)).await?)
+    }
+
+    fn key_parameters<'k>(
+        &self,
+        keys: &'k [ColumnArray<'_>],
+        positions: &'k [&String],
+    ) -> Vec<(&'k (dyn ToSql + Sync), Type)> {
+        let arrays = keys.iter().zip(&self.plan.key_columns);
+        let arrays = arrays.map(|(array, column)| (array as &(dyn ToSql + Sync), column.array.clone()));
+        arrays.chain(positions.iter().map(|p| (*p as &(dyn ToSql + Sync), Type::TEXT))).collect()
     }
 }

@@ -27,7 +27,7 @@ async fn a_target_ahead_of_its_source_begins_an_epoch_and_is_mended() {
     target.ask().await;
     target.caught_up().await;
     stack.settled().await;
-    assert_eq!(worker.logs().matching("has stepped back").len(), 1);
+    assert_eq!(worker.logs().matching("the internal database has stepped back").len(), 1);
     let late = tenant.user("late").await;
     target.caught_up().await;
     let above = format!(r#"select "sequenceId" > 1000 from "ProjectUser" where "projectUserId" = '{late}'"#);
