@@ -1490,9 +1490,9 @@ CREATE INDEX "OutgoingRequest_asks" ON public."OutgoingRequest" USING btree ("cr
 
 CREATE UNIQUE INDEX "OutgoingRequest_one_sync_a_target" ON public."OutgoingRequest" USING btree ("deduplicationKey") WHERE (kind = 'sync'::text);
 
-CREATE INDEX "OutgoingRequest_sync_due" ON public."OutgoingRequest" USING btree ("dueAt") WHERE (kind = 'sync'::text);
+CREATE INDEX "OutgoingRequest_sync_due" ON public."OutgoingRequest" USING btree (lane, "dueAt") WHERE (kind = 'sync'::text);
 
-CREATE INDEX "OutgoingRequest_sync_queued" ON public."OutgoingRequest" USING btree (id) WHERE ((kind = 'sync'::text) AND ("startedFulfillingAt" IS NOT NULL) AND ("runningSince" IS NULL));
+CREATE INDEX "OutgoingRequest_sync_queued" ON public."OutgoingRequest" USING btree ("dueAt", lane) WHERE ((kind = 'sync'::text) AND ("startedFulfillingAt" IS NOT NULL) AND ("runningSince" IS NULL));
 
 CREATE INDEX "OutgoingRequest_tenancy" ON public."OutgoingRequest" USING btree ("tenancyId") WHERE (kind = 'sync'::text);
 
