@@ -19,7 +19,7 @@ async fn freeze_at(failpoint: &str) {
     first_sync(&stack, &target).await;
 
     let hold = stack.hold(&format!("{failpoint}@1"));
-    let frozen = sync_worker(&stack).failpoint(hold.failpoint()).start().await;
+    let mut frozen = sync_worker(&stack).failpoint(hold.failpoint()).start().await;
     tenant.sql(r#"update "ProjectUser" set "displayName" = 'middle'"#).await;
     hold.reached().await;
     frozen.pause();
@@ -38,6 +38,8 @@ async fn freeze_at(failpoint: &str) {
     stack.settled().await;
     let watermark: i64 = target.value(WATERMARK).await.parse().expect("a number");
 
+    // Frozen for longer than the broker waits for a sign of life.
+    frozen.allow("lost RabbitMQ");
     frozen.resume();
     has_ended_a_job(&frozen).await;
     target.equal().await.expect("the one that was frozen changed nothing");
