@@ -47,7 +47,7 @@ async fn every_text_arrives_as_it_was() {
     let target = tenant.target(stack.external(0)).add().await;
     target.caught_up().await;
     let client = stack.internal().connect().await;
-    for text in TEXTS.iter().copied() {
+    for text in TEXTS {
         let user: Uuid = client
             .query_one(
                 r#"insert into "ProjectUser" ("tenancyId", "displayName", "profileImageUrl", "clientMetadata")
