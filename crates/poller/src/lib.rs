@@ -33,7 +33,7 @@ pub use tick::{Handed, Poller, Tick};
 const ONCE_BROKER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A claim that is still running this long after the poller was asked to stop is left to its lease.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+const STOP_WITHIN: Duration = Duration::from_secs(4);
 
 /// Runs a poller until `shutdown`.
 ///

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tenant_sync_core::config::{Config, Sync};
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::outbox;
-use tenant_sync_core::worker::{Fusebox, Switch};
+use tenant_sync_core::worker::{Fusebox, Switch, finish_step};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,8 @@ const TURN: Duration = Duration::from_millis(900);
 const ASKS_PER_TICK: i64 = 5_000;
 /// Between visits where `sync.heartbeat` is zero: the sweep goes on, only more slowly.
 const SWEEP: Duration = Duration::from_secs(600);
+/// A round that is still running this long after the worker was asked to stop is dropped.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// What one round did.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +45,10 @@ pub(crate) async fn run(
         if !fusebox.is_on(Switch::Poller).await {
             continue;
         }
-        match round(&internal, &config.sync).await {
+        let Some(done) = finish_step(&stopping, STOP_WITHIN, round(&internal, &config.sync)).await else {
+            break;
+        };
+        match done {
             Ok(found) => {
                 failing = false;
                 if found {

@@ -26,7 +26,7 @@ pub use purge::{Purged, purge};
 pub use register::{Registered, register};
 
 /// A pass that is still running this long after the sequencer was asked to stop is left to the server.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+const STOP_WITHIN: Duration = Duration::from_secs(4);
 
 /// Runs a sequencer until `shutdown`.
 ///

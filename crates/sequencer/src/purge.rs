@@ -8,11 +8,13 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
-use tenant_sync_core::worker::{Fusebox, Switch};
+use tenant_sync_core::worker::{Fusebox, Switch, finish_step};
 use tokio_util::sync::CancellationToken;
 
 /// Between rounds that found nothing more to do.
 const INTERVAL: Duration = Duration::from_secs(60);
+/// A batch that is still running this long after the worker was asked to stop is dropped.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// Tombstones looked at in one statement.
 const BATCH: i64 = 5_000;
 /// A target that is behind keeps tombstones for this long.
@@ -42,7 +44,9 @@ pub(crate) async fn run(
             continue;
         }
         loop {
-            match purge(&internal, config.sync.tombstone_retention, from).await {
+            let batch = purge(&internal, config.sync.tombstone_retention, from);
+            let Some(purged) = finish_step(&stopping, STOP_WITHIN, batch).await else { break };
+            match purged {
                 Ok(Purged { next: Some(next), .. }) if !stopping.is_cancelled() => from = next,
                 Ok(_) => {
                     from = SystemTime::UNIX_EPOCH;

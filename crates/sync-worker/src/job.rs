@@ -25,7 +25,7 @@ use crate::turn::{Report, Turn};
 /// After a fault of ours the row is due again a little later, so that nothing spins.
 const OUR_FAULT_WAIT: Duration = Duration::from_secs(1);
 /// A turn that is still running this long after the worker was asked to stop is dropped.
-const STOP_WITHIN: Duration = Duration::from_secs(6);
+const STOP_WITHIN: Duration = Duration::from_secs(4);
 
 /// What jobs of one worker share.
 #[derive(Debug)]

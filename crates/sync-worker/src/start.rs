@@ -24,7 +24,7 @@ use crate::sessions::{CHANNEL, Sessions};
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// A job that could not even be given back this long after the worker was asked to stop is left to its lease.
-const JOB_STOPS_WITHIN: Duration = Duration::from_secs(7);
+const JOB_STOPS_WITHIN: Duration = Duration::from_secs(5);
 /// Time to free what the worker holds, at its end.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -131,10 +131,15 @@ fn name(outcome: Outcome) -> &'static str {
 async fn upkeep(jobs: Arc<Jobs>, wanted: Arc<Notify>, stopping: CancellationToken) -> Result<(), Infallible> {
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {
-        tokio::select! {
-            () = stopping.cancelled() => return Ok(()),
-            () = wanted.notified() => jobs.sessions.give_up_wanted().await,
-            _ = ticks.tick() => jobs.sessions.upkeep().await,
+        let step = async {
+            tokio::select! {
+                () = wanted.notified() => jobs.sessions.give_up_wanted().await,
+                _ = ticks.tick() => jobs.sessions.upkeep().await,
+            }
+        };
+        // What a step leaves behind is given back with all the rest when the jobs have ended.
+        if stopping.run_until_cancelled(step).await.is_none() {
+            return Ok(());
         }
     }
 }

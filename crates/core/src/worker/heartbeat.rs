@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::instance::Kind;
+use super::shutdown::finish_step;
 use crate::db::{DbError, Internal};
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -14,6 +15,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const STALE_AFTER: Duration = Duration::from_secs(86_400);
 const PURGE_EVERY_BEATS: u32 = 720;
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A beat that is still running this long after the worker was asked to stop is dropped.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a worker adds to its row, as JSON. Cheap to clone; the next beat writes what was set last.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +52,10 @@ impl Heartbeat {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut beats, mut failing) = (0_u32, false);
         while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-            match self.beat(started_at, beats.is_multiple_of(PURGE_EVERY_BEATS)).await {
+            let beat = self.beat(started_at, beats.is_multiple_of(PURGE_EVERY_BEATS));
+            // A beat that is under way must not come after the goodbye.
+            let Some(beaten) = finish_step(&stopping, STOP_WITHIN, beat).await else { break };
+            match beaten {
                 Ok(()) => failing = false,
                 Err(reason) if !failing => {
                     failing = true;

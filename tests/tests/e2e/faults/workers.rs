@@ -173,6 +173,26 @@ async fn workers_stop_although_nobody_answers_them() {
     settled(&stack).await;
 }
 
+/// Somebody holds the tables that workers look after in the background: their upkeep hangs when they are asked to stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_stop_although_their_upkeep_hangs() {
+    let stack = Stack::start().await;
+    let mut workers = stack.start_workers().await;
+    let holder = stack.internal().connect().await;
+    holder
+        .batch_execute(r#"begin; lock table "WorkerHeartbeat", "TargetSession", "ExternalDatabase" in access exclusive mode"#)
+        .await
+        .expect("locks");
+    let waiting = r#"select count(distinct a.application_name) filter (where l.relation = '"WorkerHeartbeat"'::regclass),
+                            count(*) filter (where l.relation = '"TargetSession"'::regclass) > 0,
+                            count(*) filter (where l.relation = '"ExternalDatabase"'::regclass) > 0
+                     from pg_locks l join pg_stat_activity a using (pid)
+                     where not l.granted and l.database = (select oid from pg_database where datname = current_database())"#;
+    answers(stack.internal().url(), waiting, "3|t|t").await;
+    tokio::join!(workers.sequencer.terminate(), workers.poller.terminate(), workers.sync_worker.terminate());
+    holder.batch_execute("rollback").await.expect("lets go");
+}
+
 /// The lease of a running job is lost (its worker could not reach the database for too long): the job ends, and
 /// the slot of its session is free again although the worker lives on.
 #[tokio::test(flavor = "multi_thread")]
