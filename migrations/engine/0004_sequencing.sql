@@ -71,6 +71,7 @@ comment on table "SequencedDependency" is 'A change of a row there gives the mat
 
 create table "TombstonePurge" (
     "tenancyId" uuid primary key,
-    "purgedThrough" bigint not null
+    "purgedThrough" bigint not null default 0,
+    "changesPurgedThrough" bigint not null default 0
 );
-comment on table "TombstonePurge" is 'Tombstones of the tenant up to this id are gone; a target below it is filled again.';
+comment on table "TombstonePurge" is 'Tombstones of the tenant, or pointers to changed rows, up to these ids are gone; a target below is filled again.';

@@ -1,8 +1,9 @@
 //! `tenant-sync mapping …`: what of a source table goes where.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Subcommand;
 use serde::Serialize;
 use tenant_sync_core::config::Config;
@@ -22,6 +23,14 @@ pub(crate) struct Args {
 enum Command {
     /// Check all mapping files, alone and against the live schema
     Check,
+    /// Write a mapping file from a tracked table, with all of its columns
+    New {
+        /// What the mapping is called, and the table in each target
+        name: String,
+        /// The tracked table, as TABLE or SCHEMA.TABLE [default: the mapping's name]
+        #[arg(long)]
+        table: Option<String>,
+    },
     /// Show mappings: where rows come from, and the tables that targets get
     Show {
         /// Only this one
@@ -34,6 +43,9 @@ pub(crate) fn run(context: &Context, args: Args) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
     match args.command {
         Command::Check => context.block_on(&config, check(context, &config)),
+        Command::New { name, table } => {
+            context.block_on(&config, new(context, &config, &name, table.as_deref()))
+        }
         Command::Show { name } => show(context, &config, name.as_deref()),
     }
 }
@@ -116,6 +128,43 @@ fn check_report(mappings: &[Mapping], errors: Option<&MappingErrors>) -> CheckRe
             .map(|error| Wrong { file: error.file.clone(), line: error.line, reason: error.reason.clone() })
             .collect(),
     }
+}
+
+#[derive(Debug, Serialize)]
+struct NewReport {
+    file: String,
+    loaded: bool,
+}
+
+/// Where files are written while `mappings.dir` names no folder.
+const DEFAULT_DIR: &str = "mappings";
+
+async fn new(
+    context: &Context,
+    config: &Config,
+    name: &str,
+    table: Option<&str>,
+) -> anyhow::Result<ExitCode> {
+    let internal = context.internal(config).await?;
+    let client = internal.get().await?;
+    let text = mapping::draft(&client, name, table.unwrap_or(name)).await?;
+    let dir = config.mappings.dir.clone().unwrap_or_else(|| DEFAULT_DIR.into());
+    let path = dir.join(format!("{name}.toml"));
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+    let written = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| {
+        format!("cannot write {}; a mapping that is there already is not overwritten", path.display())
+    })?;
+    let report = NewReport { file: path.display().to_string(), loaded: config.mappings.dir.is_some() };
+    context.output.result(&report, |report| {
+        let next = "take out what tenants shall not have, then run: tenant-sync mapping check";
+        if report.loaded {
+            format!("wrote {}; {next}", report.file)
+        } else {
+            format!("wrote {}; set mappings.dir = {:?}, {next}", report.file, dir.display().to_string())
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[derive(Debug, Serialize)]

@@ -6,6 +6,7 @@
 //! ```
 //! One is active: the lock is taken without blocking and held to commit. Others stand by and try as often.
 
+mod feed;
 mod pass;
 mod purge;
 mod register;
@@ -21,6 +22,7 @@ use tenant_sync_core::worker::backoff::Reconnect;
 use tenant_sync_core::worker::{Fusebox, Kind, Switch, Worker, finish_step};
 use tokio_util::sync::CancellationToken;
 
+pub use feed::{heal, purge_all};
 pub use pass::{Outcome, Pass, pass};
 pub use purge::{Purged, purge};
 pub use register::{Registered, register};
@@ -45,6 +47,11 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
     worker.spawn(
         "purge",
         purge::run(Arc::clone(&config), internal.clone(), worker.fusebox(), stopping.clone()),
+    );
+    let tracked = feed::tracked_mappings(&mappings);
+    worker.spawn(
+        "feed",
+        feed::run(Arc::clone(&config), internal.clone(), worker.fusebox(), tracked, stopping.clone()),
     );
     worker.spawn("passes", passes(config, internal, worker.fusebox(), stopping));
     Ok(worker.run().await?)

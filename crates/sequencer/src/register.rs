@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::mapping::{self, Dependency, Mapping};
-use tenant_sync_core::outbox;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
@@ -163,21 +162,6 @@ async fn ask_for_fills(
         })
         .map(|mapping| mapping.name.as_str())
         .collect();
-    transaction
-        .execute(
-            r#"update "SyncState" set "fillRequested" = true where "mappingName" = any ($1)"#,
-            &[&concerned],
-        )
-        .await?;
-    // The visits come spread, at their bounded rate.
-    transaction
-        .execute(
-            r#"update "ExternalDatabase" d set "nextVisitAt" = now()
-               where exists (select from "SyncState" s where s."tenancyId" = d."tenancyId" and s."databaseId" = d."id"
-                             and s."fillRequested")"#,
-            &[],
-        )
-        .await?;
-    transaction.batch_execute(&format!("notify {}", outbox::NOTIFY_CHANNEL)).await?;
+    transaction.execute("select request_fills($1)", &[&concerned]).await?;
     Ok(())
 }

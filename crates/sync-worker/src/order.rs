@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use tenant_sync_core::mapping::feed_name;
 use tokio_postgres::{Client, Error};
 
 use crate::plan::Plan;
@@ -11,15 +12,24 @@ use crate::plan::Plan;
 pub(crate) async fn parents_first(plans: &mut [Plan], client: &Client) -> Result<(), Error> {
     let rows = client
         .query(
-            "select c.relname, p.relname from pg_constraint k
-             join pg_class c on c.oid = k.conrelid join pg_class p on p.oid = k.confrelid
-             where k.contype = 'f' and c.oid <> p.oid and c.relnamespace = current_schema()::regnamespace",
+            "select cn.nspname::text, c.relname::text, pn.nspname::text,
+                    p.relname::text, current_schema()::text
+             from pg_constraint k
+             join pg_class c on c.oid = k.conrelid join pg_namespace cn on cn.oid = c.relnamespace
+             join pg_class p on p.oid = k.confrelid join pg_namespace pn on pn.oid = p.relnamespace
+             where k.contype = 'f' and c.oid <> p.oid and k.conparentid = 0",
             &[],
         )
         .await?;
     let mut parents: HashMap<String, Vec<String>> = HashMap::new();
     for row in rows {
-        parents.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
+        let (child_schema, child): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let (parent_schema, parent): (String, String) = (row.try_get(2)?, row.try_get(3)?);
+        let ours: Option<String> = row.try_get(4)?;
+        parents.entry(feed_name(&child_schema, &child)).or_default().push(feed_name(&parent_schema, &parent));
+        if ours.is_some_and(|ours| ours == child_schema && ours == parent_schema) {
+            parents.entry(child).or_default().push(parent);
+        }
     }
     plans.sort_by_cached_key(|plan| {
         (depth(&plan.mapping.source.table, &parents, 0), plan.mapping.name.clone())

@@ -26,8 +26,14 @@ pub(crate) fn cursor(known: Option<&MappingState>) -> Cursor {
     Cursor { watermark: known.watermark.unwrap_or(0), phase }
 }
 
-/// Compares what the target knows with what this snapshot of the source says.
-pub(crate) fn verdict(known: Option<&MappingState>, epoch: Option<Uuid>, snapshot: &Snapshot) -> Verdict {
+/// Compares what the target knows with what this snapshot of the source says. `tracked`: the source is a tracked
+/// table, whose changes are pointers that are purged.
+pub(crate) fn verdict(
+    known: Option<&MappingState>,
+    tracked: bool,
+    epoch: Option<Uuid>,
+    snapshot: &Snapshot,
+) -> Verdict {
     let Some(known) = known else { return Verdict::WantsFill("the target is new") };
     let Some(watermark) = known.watermark else { return Verdict::WantsFill("its watermark makes no sense") };
     if watermark > snapshot.horizon {
@@ -50,6 +56,9 @@ pub(crate) fn verdict(known: Option<&MappingState>, epoch: Option<Uuid>, snapsho
     }
     if watermark < snapshot.purged_through {
         return Verdict::WantsFill("deletes that it has not seen are gone");
+    }
+    if tracked && watermark < snapshot.changes_purged_through {
+        return Verdict::WantsFill("changes that it has not seen are no longer kept");
     }
     Verdict::Follows
 }
@@ -83,11 +92,12 @@ mod tests {
             epoch_known: true,
             next_epoch_from: None,
             purged_through: 0,
+            changes_purged_through: 0,
         }
     }
 
     fn judge(known: &MappingState, snapshot: &Snapshot) -> Verdict {
-        verdict(Some(known), Some(Uuid::from_u128(1)), snapshot)
+        verdict(Some(known), false, Some(Uuid::from_u128(1)), snapshot)
     }
 
     #[test]
@@ -117,6 +127,16 @@ mod tests {
         let purged = Snapshot { purged_through: 7, ..snapshot(9) };
         assert!(matches!(judge(&known(6), &purged), Verdict::WantsFill(_)));
         assert_eq!(judge(&known(7), &purged), Verdict::Follows);
+    }
+
+    #[test]
+    fn pointers_that_are_gone_concern_tracked_tables_only() {
+        let purged = Snapshot { changes_purged_through: 7, ..snapshot(9) };
+        let judge_tracked =
+            |known: &MappingState| verdict(Some(known), true, Some(Uuid::from_u128(1)), &purged);
+        assert_eq!(judge(&known(6), &purged), Verdict::Follows);
+        assert!(matches!(judge_tracked(&known(6)), Verdict::WantsFill(_)));
+        assert_eq!(judge_tracked(&known(7)), Verdict::Follows);
     }
 
     #[test]

@@ -198,7 +198,8 @@ impl Turn<'_> {
             if report.fills.iter().any(|(of, _)| *of == at) {
                 continue; // It begins from nothing; there is nothing to compare.
             }
-            match standing::verdict(state.mappings.get(plan.name()), state.epoch, &slice.snapshot) {
+            let (known, tracked) = (state.mappings.get(plan.name()), plan.mapping.source.is_tracked());
+            match standing::verdict(known, tracked, state.epoch, &slice.snapshot) {
                 Verdict::Follows => {}
                 Verdict::Ahead(watermark) => return Err(TurnError::Ahead(watermark)),
                 Verdict::WantsFill(why) => wanted.push((at, why)),

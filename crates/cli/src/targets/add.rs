@@ -27,7 +27,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "P", requires = "tenant_key")]
     project: Option<String>,
     /// The target's id within the tenancy
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", default_value = "main")]
     id: String,
     #[command(flatten)]
     url: Url,

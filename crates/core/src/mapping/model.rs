@@ -6,6 +6,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::expression::{Expression, SOURCE_ALIAS};
+use super::names::quote_ident;
 
 /// What of a source table goes to a table in each target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,12 +39,38 @@ pub struct Mapping {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
-    /// A table in the internal schema, which the sequencer looks after.
+    /// The schema of a tracked table of the operator's own; `None` = a table in the internal schema that carries the
+    /// sequence columns itself.
+    pub schema: Option<String>,
+    /// The table, as feeds, tombstones and the sequencer know it: with its schema in front (`public.invoices`) if
+    /// it is a tracked one.
     pub table: String,
     /// Its column that says whose row it is.
     pub tenant: String,
     #[serde(skip)]
     pub(super) line: u32,
+}
+
+impl Source {
+    /// Whether it is a tracked table: its changes are pointers in the feed, and it carries no columns of ours.
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.schema.is_some()
+    }
+
+    /// The table in SQL, quoted. Without a schema of its own it is found by the session's search path.
+    #[must_use]
+    pub fn relation(&self) -> String {
+        let Some(schema) = &self.schema else { return quote_ident(&self.table) };
+        let name = self.table.strip_prefix(schema.as_str()).and_then(|rest| rest.strip_prefix('.'));
+        format!("{}.{}", quote_ident(schema), quote_ident(name.unwrap_or(&self.table)))
+    }
+}
+
+/// What feeds and tombstones call a tracked table.
+#[must_use]
+pub fn feed_name(schema: &str, table: &str) -> String {
+    format!("{schema}.{table}")
 }
 
 /// The target's table.

@@ -2,7 +2,7 @@
 
 use super::error::MappingErrors;
 use super::expression::{Expression, SOURCE_ALIAS};
-use super::model::{Column, Index, Join, Mapping, Source, Target, Touch};
+use super::model::{Column, Index, Join, Mapping, Source, Target, Touch, feed_name};
 use super::names;
 use super::reader::{At, Reader, Section};
 use super::rules;
@@ -62,11 +62,20 @@ fn read_mapping<'t>(reader: &mut Reader<'t>, file: &str, mut top: Section<'t>) -
 
 fn read_source<'t>(reader: &mut Reader<'t>, mut section: Section<'t>) -> Source {
     let line = section.line;
+    let schema = section.text_or_none(reader, "schema");
+    if let Some(schema) = &schema {
+        rule(reader, schema, names::check_source_name);
+    }
     let table = section.text(reader, "table");
     rule(reader, &table, names::check_source_name);
     let tenant = read_tenant(reader, &mut section, DEFAULT_TENANT);
     section.finish(reader);
-    Source { table: table.value, tenant, line }
+    let schema = schema.map(|schema| schema.value).filter(|schema| !schema.is_empty());
+    let table = match &schema {
+        Some(schema) => feed_name(schema, &table.value),
+        None => table.value,
+    };
+    Source { schema, table, tenant, line }
 }
 
 fn read_target<'t>(reader: &mut Reader<'t>, mut section: Section<'t>) -> Target {

@@ -8,6 +8,7 @@ use super::reader::Reader;
 pub(super) fn check(mapping: &Mapping, reader: &mut Reader<'_>) {
     columns(mapping, reader);
     key(mapping, reader);
+    tracked(mapping, reader);
     joins(mapping, reader);
     touches(mapping, reader);
     indexes(mapping, reader);
@@ -22,6 +23,20 @@ fn columns(mapping: &Mapping, reader: &mut Reader<'_>) {
         if !seen.insert(&column.name) {
             reader.refuse(column.line, format!("the column {:?} stands here twice", column.name));
         }
+    }
+}
+
+/// Changes of other tables are worked out by the sequencer only for tables that carry its columns.
+fn tracked(mapping: &Mapping, reader: &mut Reader<'_>) {
+    if !mapping.source.is_tracked() {
+        return;
+    }
+    let lines = mapping.joins.iter().map(|join| join.line).chain(mapping.touches.iter().map(|touch| touch.line));
+    for line in lines {
+        reader.refuse(
+            line,
+            "a mapping of a tracked table (source with a schema) reads that table alone: no [[join]], no [[touch]]",
+        );
     }
 }
 

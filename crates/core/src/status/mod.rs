@@ -101,7 +101,7 @@ pub async fn read(
     let found = targets::list(&client, filter).await?;
     let mut statements = Vec::with_capacity(mappings.len());
     for mapping in mappings {
-        statements.push((mapping, sql::statement(mapping, &sql::key_types(&client, mapping).await?)));
+        statements.push((mapping, sql::statement(mapping, &sql::types(&client, mapping).await?)));
     }
     statements.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     let mut all = Vec::with_capacity(found.len());
@@ -112,7 +112,7 @@ pub async fn read(
             .read_only(true)
             .start()
             .await?;
-        snapshot.batch_execute("set local enable_seqscan = off; set local jit = off").await?;
+        snapshot.batch_execute("set local enable_seqscan = off; set local jit = off; set local row_security = off").await?;
         all.extend(read_page(&snapshot, &statements, page).await?);
         snapshot.commit().await?;
     }

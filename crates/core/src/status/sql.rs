@@ -35,29 +35,39 @@ impl Counts {
     }
 }
 
-/// Types of the source columns that the target's key is made of, in the key's order.
-pub(super) async fn key_types<C: GenericClient>(client: &C, mapping: &Mapping) -> Result<Vec<String>, Error> {
+/// Types of source columns, as Postgres writes them.
+#[derive(Debug, Default)]
+pub(super) struct Types {
+    /// Of those that the target's key is made of, in the key's order.
+    key: Vec<String>,
+    tenant: String,
+}
+
+pub(super) async fn types<C: GenericClient>(client: &C, mapping: &Mapping) -> Result<Types, Error> {
+    let mut names = mapping.source_key();
+    names.push(&mapping.source.tenant);
     let rows = client
         .query(
             "select format_type(a.atttypid, a.atttypmod)
              from unnest($2::text[]) with ordinality as k (name, at)
              join pg_attribute a on a.attname = k.name and a.attnum > 0 and not a.attisdropped
-             join pg_class c on c.oid = a.attrelid
-             where c.relnamespace = current_schema()::regnamespace and c.relname = $1::text
+             where a.attrelid = to_regclass($1)
              order by k.at",
-            &[&mapping.source.table, &mapping.source_key()],
+            &[&mapping.source.relation(), &names],
         )
         .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+    let mut key: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let tenant = key.pop().unwrap_or_default();
+    Ok(Types { key, tenant })
 }
 
 /// The statement for one mapping: `$1` tenancies, `$2` watermarks, `$3` whether a turn has set it up, `$4`
 /// whether it is filled, `$5` the fill's position as a JSON array, `$6` limit of each count.
-pub(super) fn statement(mapping: &Mapping, key_types: &[String]) -> String {
-    let table = quote_ident(&mapping.source.table);
-    let tenant = format!("s.{}", quote_ident(&mapping.source.tenant));
+pub(super) fn statement(mapping: &Mapping, types: &Types) -> String {
+    let arms = if mapping.source.is_tracked() { pointers(mapping, types) } else { flagged_rows(mapping) };
+    let Arms { changed, flagged, rest, counted } = arms;
     let table_text = quote_literal(&mapping.source.table);
-    let (key, position) = key_and_position(mapping, key_types);
+    let (key, position) = key_and_position(mapping, &types.key);
     let touched = touched(mapping);
     format!(
         r#"
@@ -65,21 +75,13 @@ select rows.n, rows.first_id, gone.n, gone.first_id, flagged.n, flagged.first_xi
        flagged_gone.first_xid, touched.n, touched.first_xid, unfilled.n, unfilled.scanned
 from unnest($1::uuid[], $2::int8[], $3::bool[], $4::bool[], $5::text[]) with ordinality
     as t (tenancy, mark, set_up, filling, position, at)
-cross join lateral (
-    select count(*) as n, min(q.id) as first_id from (
-        select s."sequenceId" as id from {table} s where {tenant} = t.tenancy and s."sequenceId" > t.mark
-        order by s."sequenceId" limit $6) q) as rows
+cross join lateral ({changed}) as rows
 cross join lateral (
     select count(*) as n, min(q.id) as first_id from (
         select d."sequenceId" as id from "DeletedRow" d
         where t.set_up and d."tenancyId" = t.tenancy and d."tableName" = {table_text} and d."sequenceId" > t.mark
         order by d."sequenceId" limit $6) q) as gone
-cross join lateral (
-    select count(*) as n, min(q.xid) as first_xid from (
-        select s."changedBy"::text::int8 as xid from {table} s
-        where {tenant} = t.tenancy and s."shouldUpdateSequenceId" and s."changedBy" >= tail_start(t.tenancy)
-          and (s."sequenceId" is null or s."sequenceId" <= t.mark)
-        order by s."changedBy" limit $6) q) as flagged
+cross join lateral ({flagged}) as flagged
 cross join lateral (
     select count(*) as n, min(q.xid) as first_xid from (
         select d."changedBy"::text::int8 as xid from "DeletedRow" d
@@ -89,14 +91,76 @@ cross join lateral (
 cross join lateral ({touched}) as touched
 cross join lateral (
     select count(*) filter (where not q.counted) as n, count(*) as scanned from (
-        (select s."shouldUpdateSequenceId" or coalesce(s."sequenceId" > t.mark, false) as counted from {table} s
-         where t.filling and t.position is null and {tenant} = t.tenancy limit $6)
+        (select {counted} as counted {rest} and t.position is null limit $6)
         union all
-        (select s."shouldUpdateSequenceId" or coalesce(s."sequenceId" > t.mark, false) from {table} s
-         where t.filling and t.position is not null and {tenant} = t.tenancy and ({key}) > ({position})
-         limit $6)) q) as unfilled
+        (select {counted} {rest} and t.position is not null and ({key}) > ({position}) limit $6)) q) as unfilled
 order by t.at"#
     )
+}
+
+/// What differs between a relation that carries the sequence columns and a tracked table.
+struct Arms {
+    /// What has an id above the watermark.
+    changed: String,
+    /// What has no newer id yet.
+    flagged: String,
+    /// From where the rows are counted that a fill has not reached.
+    rest: String,
+    /// Whether such a row is among the others.
+    counted: &'static str,
+}
+
+fn flagged_rows(mapping: &Mapping) -> Arms {
+    let table = mapping.source.relation();
+    let tenant = format!("s.{}", quote_ident(&mapping.source.tenant));
+    Arms {
+        changed: format!(
+            r#"
+    select count(*) as n, min(q.id) as first_id from (
+        select s."sequenceId" as id from {table} s where {tenant} = t.tenancy and s."sequenceId" > t.mark
+        order by s."sequenceId" limit $6) q"#
+        ),
+        flagged: format!(
+            r#"
+    select count(*) as n, min(q.xid) as first_xid from (
+        select s."changedBy"::text::int8 as xid from {table} s
+        where {tenant} = t.tenancy and s."shouldUpdateSequenceId" and s."changedBy" >= tail_start(t.tenancy)
+          and (s."sequenceId" is null or s."sequenceId" <= t.mark)
+        order by s."changedBy" limit $6) q"#
+        ),
+        rest: format!("from {table} s where t.filling and {tenant} = t.tenancy"),
+        counted: r#"s."shouldUpdateSequenceId" or coalesce(s."sequenceId" > t.mark, false)"#,
+    }
+}
+
+/// A row that was changed several times is one row; those that a fill has yet to reach are all counted.
+fn pointers(mapping: &Mapping, types: &Types) -> Arms {
+    let name = quote_literal(&mapping.source.table);
+    let tenant = quote_ident(&mapping.source.tenant);
+    Arms {
+        changed: format!(
+            r#"
+    select case when count(*) >= $6 then count(*) else count(distinct q.key) end as n, min(q.id) as first_id from (
+        select c."sequenceId" as id, c."primaryKey" as key from "ChangedRow" c
+        where t.set_up and c."tenancyId" = t.tenancy and c."tableName" = {name} and c."sequenceId" > t.mark
+        order by c."sequenceId" limit $6) q"#
+        ),
+        flagged: format!(
+            r#"
+    select case when count(*) >= $6 then count(*) else count(distinct q.key) end as n, min(q.xid) as first_xid from (
+        select c."changedBy"::text::int8 as xid, c."primaryKey" as key from "ChangedRow" c
+        where t.set_up and c."tenancyId" = t.tenancy and c."shouldUpdateSequenceId"
+          and c."changedBy" >= tail_start(t.tenancy) and c."tableName" = {name}
+        order by c."changedBy" limit $6) q"#
+        ),
+        rest: format!(
+            r#"from {} s where (t.filling or not t.set_up) and s.{tenant} = (
+                select tenant_value(k."tenantKey", null::{}) from "Tenancy" k where k."id" = t.tenancy)"#,
+            mapping.source.relation(),
+            types.tenant
+        ),
+        counted: "false",
+    }
 }
 
 /// The key's columns, and the fill's position cast to their types; compared as the fill walks them.

@@ -1,6 +1,7 @@
 //! Reading what changed, from one snapshot of the internal database.
 
 mod cursor;
+mod feed;
 mod raw;
 mod read;
 mod slice;

@@ -133,7 +133,8 @@ impl Reader<'_> {
                      exists (select from "SourceEpoch" where "id" = $2),
                      (select n."firstSequenceId" from "SourceEpoch" k join "SourceEpoch" n on n."number" > k."number"
                       where k."id" = $2 order by n."number" limit 1),
-                     coalesce((select "purgedThrough" from "TombstonePurge" where "tenancyId" = $1), 0)"#,
+                     coalesce((select "purgedThrough" from "TombstonePurge" where "tenancyId" = $1), 0),
+                     coalesce((select "changesPurgedThrough" from "TombstonePurge" where "tenancyId" = $1), 0)"#,
             )
             .await?;
         let row = session.query_one(&statement, &[&self.tenancy, &epoch]).await?;
@@ -144,6 +145,7 @@ impl Reader<'_> {
             epoch_known: row.try_get(3)?,
             next_epoch_from: row.try_get(4)?,
             purged_through: row.try_get(5)?,
+            changes_purged_through: row.try_get(6)?,
         })
     }
 
@@ -319,7 +321,8 @@ struct Streamed {
     stopped: bool,
 }
 
-/// A snapshot, with the settings pinned that decide how values look as text. Dropped, it is rolled back before
+/// A snapshot, with the settings pinned that decide how values look as text, in which a policy that would hide rows
+/// is an error. Dropped, it is rolled back before
 /// the session serves anybody else.
 async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, SourceError> {
     let snapshot = session
@@ -329,7 +332,7 @@ async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, S
         .start()
         .await?;
     snapshot
-        .batch_execute(&format!("set local enable_seqscan = off; set local jit = off; {}", text_settings()))
+        .batch_execute(&format!("set local enable_seqscan = off; set local jit = off; set local row_security = off; {}", text_settings()))
         .await?;
     Ok(snapshot)
 }

@@ -26,6 +26,8 @@ pub(crate) struct Snapshot {
     pub(crate) next_epoch_from: Option<i64>,
     /// Tombstones up to here are gone.
     pub(crate) purged_through: i64,
+    /// Pointers to changed rows of tracked tables up to here are gone.
+    pub(crate) changes_purged_through: i64,
 }
 
 /// Changes of one mapping. Rows are as the source's statements return them.
@@ -64,10 +66,11 @@ pub(crate) struct Slice {
 
 impl SliceOf {
     pub(super) fn push(&mut self, row: Row) -> Result<(), SourceError> {
-        if row.try_get::<_, bool>(1)? {
-            self.large.push(row);
-        } else {
-            self.rows.push(row);
+        match row.try_get::<_, Option<bool>>(1)? {
+            Some(true) => self.large.push(row),
+            Some(false) => self.rows.push(row),
+            // A pointer whose row is gone, or that a later one repeats.
+            None => {}
         }
         Ok(())
     }
@@ -85,7 +88,7 @@ impl SliceOf {
                 known.insert(key_text(plan, row)?);
             }
             for row in rows {
-                if known.insert(key_text(plan, &row)?) {
+                if row.try_get::<_, Option<bool>>(1)?.is_some() && known.insert(key_text(plan, &row)?) {
                     self.push(row)?;
                 }
             }

@@ -10,8 +10,9 @@ use tokio_postgres::types::Type;
 
 use crate::plan::Column;
 
-/// Statements over one mapping's source. All take the tenancy as `$1`; rows come as `sequence id, too large?,
-/// columns…, key columns as text…`, tombstones as `sequence id, alive?, key columns…, key columns as text…`.
+/// Statements over one mapping's source. All take the tenancy as `$1`; rows come as `sequence id, too large? (null:
+/// a pointer without its row), columns…, key columns as text…`, tombstones as `sequence id, alive?, key columns…,
+/// key columns as text…`.
 #[derive(Debug, Clone)]
 pub(crate) struct Statements {
     /// `$2` watermark, `$3` rows, `$4` largest row.
@@ -33,14 +34,15 @@ pub(crate) struct Statements {
 }
 
 /// What the statements of one mapping are made from.
-struct Parts<'a> {
-    mapping: &'a Mapping,
+pub(super) struct Parts<'a> {
+    pub(super) mapping: &'a Mapping,
     columns: &'a [Column],
-    source: String,
-    tenant: String,
-    joins: String,
+    pub(super) source: String,
+    /// The condition that a row is the tenant's.
+    pub(super) tenant: String,
+    pub(super) joins: String,
     /// Source columns of the key with their types, in the key's order.
-    key: Vec<(String, String)>,
+    pub(super) key: Vec<(String, String)>,
 }
 
 impl Statements {
@@ -50,17 +52,26 @@ impl Statements {
         let parts = Parts {
             mapping,
             columns,
-            source: quote_ident(&mapping.source.table),
-            tenant: format!("s.{}", quote_ident(&mapping.source.tenant)),
+            source: mapping.source.relation(),
+            tenant: tenant(checked),
             joins: joins(mapping),
             key: mapping.source_key().into_iter().map(quote_ident).zip(types).collect(),
         };
         let order = parts.key_order();
+        let tracked = mapping.source.is_tracked();
+        let changes = |condition, order, limit, largest| {
+            if tracked {
+                parts.pointers(condition, order, limit, largest)
+            } else {
+                let of_row = |text: &str| text.replace("c.", "s.");
+                parts.rows(&of_row(condition), &of_row(order), limit, largest)
+            }
+        };
         Self {
-            changed: parts.rows(r#"and s."sequenceId" > $2"#, r#"s."sequenceId""#, "$3", "$4"),
-            flagged: parts.rows(
-                r#"and s."shouldUpdateSequenceId" and s."changedBy" >= tail_start($1)"#,
-                r#"s."changedBy""#,
+            changed: changes(r#"and c."sequenceId" > $2"#, r#"c."sequenceId""#, "$3", "$4"),
+            flagged: changes(
+                r#"and c."shouldUpdateSequenceId" and c."changedBy" >= tail_start($1)"#,
+                r#"c."changedBy""#,
                 "$2",
                 "$3",
             ),
@@ -73,7 +84,7 @@ impl Statements {
             first_keys: parts.rows("", &order, "$2", "$3"),
             next_keys: parts.rows(&format!("and {}", parts.key_after(4)), &order, "$2", "$3"),
             by_key: parts.by_key(),
-            any: format!("select exists (select from {} s where {} = $1)", parts.source, parts.tenant),
+            any: format!("select exists (select from {} s where {})", parts.source, parts.tenant),
         }
     }
 }
@@ -81,13 +92,19 @@ impl Statements {
 impl Parts<'_> {
     fn rows(&self, condition: &str, order: &str, limit: &str, largest: &str) -> String {
         let inner = format!(
-            r#"select s."sequenceId" as seq, {} from {} s {} where {} = $1 {condition} order by {order} limit {limit}"#,
+            r#"select {} as seq, {} from {} s {} where {} {condition} order by {order} limit {limit}"#,
+            self.sequence_id(),
             self.expressions(),
             self.source,
             self.joins,
             self.tenant,
         );
-        self.measured(&inner, largest)
+        self.measured(&inner, largest, false)
+    }
+
+    /// The id of a row that is read by itself.
+    fn sequence_id(&self) -> &'static str {
+        if self.mapping.source.is_tracked() { "null::int8" } else { r#"s."sequenceId""# }
     }
 
     fn by_key(&self) -> String {
@@ -100,8 +117,9 @@ impl Parts<'_> {
             .map(|(i, (column, kind))| format!("s.{column} = w.k{i}::{kind}"))
             .collect();
         let inner = format!(
-            r#"select s."sequenceId" as seq, {} from unnest({}) as w ({}) cross join lateral (
-                 select s.* from {} s where {} = $1 and {} offset 0) s {}"#,
+            r#"select {} as seq, {} from unnest({}) as w ({}) cross join lateral (
+                 select s.* from {} s where {} and {} offset 0) s {}"#,
+            self.sequence_id(),
             self.expressions(),
             arrays.join(", "),
             names.join(", "),
@@ -110,12 +128,13 @@ impl Parts<'_> {
             equal.join(" and "),
             self.joins,
         );
-        self.measured(&inner, "$2")
+        self.measured(&inner, "$2", false)
     }
 
     /// Blanks the columns of a row above the limit before they leave the server. Only a row whose stored size
-    /// could reach it (compression shrinks to 1/300 at best) is measured in full.
-    fn measured(&self, inner: &str, largest: &str) -> String {
+    /// could reach it (compression shrinks to 1/300 at best) is measured in full. `pointers`: `inner` has a column
+    /// `live`, and what is not is neither.
+    pub(super) fn measured(&self, inner: &str, largest: &str, pointers: bool) -> String {
         let in_key = |i: &usize| self.mapping.target.key.contains(&self.columns[*i].name);
         let wide: Vec<usize> =
             (0..self.columns.len()).filter(|i| !is_short(&self.columns[*i].wire) && !in_key(i)).collect();
@@ -130,14 +149,15 @@ impl Parts<'_> {
                 }
             })
             .collect();
+        let dead = if pointers { "when not q.live then null" } else { "" };
         format!(
             "select q.seq, z.large, {} from ({inner}) q cross join lateral (
-               select case when {stored} > {largest}::int8 / 300 then {full} > {largest}::int8 else false end as large) z",
+               select case {dead} when {stored} > {largest}::int8 / 300 then {full} > {largest}::int8 else false end as large) z",
             columns.into_iter().chain((0..self.key.len()).map(|i| format!("q.k{i}"))).collect::<Vec<_>>().join(", ")
         )
     }
 
-    fn expressions(&self) -> String {
+    pub(super) fn expressions(&self) -> String {
         let each = self.mapping.columns.iter().zip(self.columns).enumerate().map(|(i, (column, wire))| {
             // Text stands for types whose binary form is not portable, too.
             let cast = if wire.wire == Type::TEXT { "::text" } else { "" };
@@ -174,7 +194,7 @@ impl Parts<'_> {
                  select d."sequenceId" as seq, d."primaryKey" from "DeletedRow" d
                  where d."tenancyId" = $1 and d."tableName" = {} {condition} order by {order} limit {limit}) q
                cross join lateral (
-                 select exists (select from {} s where {} = $1 and {}) as alive) a"#,
+                 select exists (select from {} s where {} and {}) as alive) a"#,
             carried.chain(text).collect::<Vec<_>>().join(", "),
             quote_literal(&self.mapping.source.table),
             self.source,
@@ -205,6 +225,19 @@ impl Parts<'_> {
             .map(|(i, (_, kind))| format!("${}::text::{kind}{}", i + first, bytewise(kind)));
         format!("({}) > ({})", self.key_order(), position.collect::<Vec<_>>().join(", "))
     }
+}
+
+/// Whose row it is. The tenant of a tracked table is a value of the application's own, kept as text; of a text that
+/// is no value of the column's type no row can be.
+fn tenant(checked: &CheckedMapping) -> String {
+    let column = quote_ident(&checked.mapping.source.tenant);
+    if !checked.mapping.source.is_tracked() {
+        return format!("s.{column} = $1");
+    }
+    format!(
+        r#"s.{column} = (select tenant_value(t."tenantKey", null::{}) from "Tenancy" t where t."id" = $1)"#,
+        checked.source_tenant.type_name
+    )
 }
 
 fn is_short(wire: &Type) -> bool {

@@ -151,11 +151,15 @@ async fn expression(
 /// - in `WHERE`, aggregates, window functions and functions that return sets are errors;
 /// - each table stands there twice, so that a column without its alias is ambiguous.
 fn statement(mapping: &Mapping, expr: &Expression, catalog: &Catalog) -> String {
-    let source = qualified(catalog, &mapping.source.table);
-    let tables = std::iter::once(&mapping.source.table).chain(mapping.joins.iter().map(|join| &join.table));
+    let source = match &mapping.source.schema {
+        Some(_) => mapping.source.relation(),
+        None => qualified(catalog, &mapping.source.table),
+    };
+    let joined = mapping.joins.iter().map(|join| qualified(catalog, &join.table));
+    let tables = std::iter::once(source.clone()).chain(joined);
     let shadows: Vec<String> = tables
         .enumerate()
-        .map(|(number, table)| format!(", {} \"_sync_shadow_{number}\"", qualified(catalog, table)))
+        .map(|(number, table)| format!(", {table} \"_sync_shadow_{number}\""))
         .collect();
     format!(
         "select ({expr}) from {source} {SOURCE_ALIAS}{joins}{shadows} where ({expr}) is null",

@@ -5,6 +5,7 @@
 
 mod expressions;
 mod structure;
+mod tracked;
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::carry::Carry;
-use super::catalog::{Catalog, Table};
+use super::catalog::{Catalog, Table, TableName};
 use super::error::{MappingError, MappingErrors};
 use super::model::Mapping;
 use crate::db::{DbError, describe};
@@ -38,7 +39,8 @@ pub struct CheckedMapping {
     pub columns: Vec<CheckedColumn>,
     /// The source columns that the target's key is made of, in the target key's order.
     pub source_key: Vec<SourceColumn>,
-    /// The source's primary key, in its order: what a tombstone of the source holds.
+    /// The source's primary key (of a tracked table, the key it is tracked by), in its order: what a tombstone of the
+    /// source holds.
     pub source_primary_key: Vec<SourceColumn>,
     /// Type of the source's tenant column.
     pub source_tenant: SourceColumn,
@@ -102,14 +104,14 @@ async fn read_catalog(mappings: &[Mapping], client: &Client) -> Result<Catalog, 
     let mut tables = BTreeSet::new();
     let mut calls = Vec::new();
     for mapping in mappings {
-        tables.insert(mapping.source.table.clone());
-        tables.extend(mapping.joins.iter().map(|join| join.table.clone()));
-        tables.extend(mapping.touches.iter().map(|touch| touch.table.clone()));
+        tables.insert(TableName { key: mapping.source.table.clone(), schema: mapping.source.schema.clone() });
+        let others = mapping.joins.iter().map(|join| &join.table).chain(mapping.touches.iter().map(|t| &t.table));
+        tables.extend(others.map(|table| TableName { key: table.clone(), schema: None }));
         let conditions = mapping.joins.iter().filter_map(|join| join.condition.as_ref());
         let expressions = mapping.columns.iter().map(|column| &column.expr).chain(conditions);
         calls.extend(expressions.flat_map(|expression| expression.calls().iter().cloned()));
     }
-    let tables: Vec<String> = tables.into_iter().collect();
+    let tables: Vec<TableName> = tables.into_iter().collect();
     Ok(Catalog::read(client, &tables, &calls).await.map_err(DbError::from)?)
 }
 
@@ -126,7 +128,7 @@ fn assemble(mapping: &Mapping, source: &Table, columns: Vec<CheckedColumn>) -> C
     CheckedMapping {
         columns,
         source_key: mapping.source_key().into_iter().filter_map(known).collect(),
-        source_primary_key: source.primary_key().iter().filter_map(|name| known(name)).collect(),
+        source_primary_key: source.known_key().iter().filter_map(|name| known(name)).collect(),
         source_tenant: known(tenant).unwrap_or_else(|| SourceColumn {
             name: tenant.clone(),
             type_oid: 0,

@@ -1,6 +1,6 @@
 //! Tables, keys, joins and touches against the catalog. Pure: the catalog has been read.
 
-use super::Findings;
+use super::{Findings, tracked};
 use crate::mapping::catalog::{Catalog, Table};
 use crate::mapping::fixed;
 use crate::mapping::model::{Join, Mapping, Touch};
@@ -11,12 +11,15 @@ const SEQUENCED: [(&str, &str); 3] =
     [("sequenceId", "bigint"), ("shouldUpdateSequenceId", "boolean"), ("changedBy", "xid8")];
 
 pub(super) fn check(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
+    if mapping.source.is_tracked() {
+        return tracked::check(mapping, catalog, findings);
+    }
     let Some(source) = sequenced_table(catalog, &mapping.source.table, mapping.source.line, findings) else {
         return;
     };
     tenant_column(source, &mapping.source.table, &mapping.source.tenant, mapping.source.line, findings);
     references(mapping, catalog, findings);
-    key(mapping, source, findings);
+    key(mapping, source, source.primary_key(), findings);
     for join in &mapping.joins {
         check_join(mapping, join, source, catalog, findings);
     }
@@ -49,8 +52,13 @@ fn sequenced_table<'c>(
     };
     if !SEQUENCED.iter().all(sequenced) {
         let columns = SEQUENCED.map(|(column, type_name)| format!("{column:?} {type_name}")).join(", ");
-        findings
-            .refuse(line, format!("changes of {name:?} are not sequenced: it needs the columns {columns}"));
+        findings.refuse(
+            line,
+            format!(
+                "changes of {name:?} are not sequenced: it needs the columns {columns}; a table of your own is tracked (tenant-sync table track) and named with its schema: schema = {:?}",
+                catalog.schema
+            ),
+        );
         return None;
     }
     Some(table)
@@ -72,7 +80,7 @@ fn tenant_column(table: &Table, name: &str, tenant: &str, line: u32, findings: &
 }
 
 /// Columns that expressions read and that are not there.
-fn references(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
+pub(super) fn references(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
     let expressions = mapping.columns.iter().map(|column| (column.expr_line, &column.expr));
     let conditions = mapping.joins.iter().filter_map(|join| Some((join.line, join.condition.as_ref()?)));
     for (line, expression) in expressions.chain(conditions) {
@@ -94,9 +102,9 @@ fn column_exists(table: &Table, name: &str, column: &str, line: u32, findings: &
     false
 }
 
-fn key(mapping: &Mapping, source: &Table, findings: &mut Findings<'_>) {
+/// `primary`: what is known of a deleted row.
+pub(super) fn key(mapping: &Mapping, source: &Table, primary: &[String], findings: &mut Findings<'_>) {
     let line = mapping.target.line;
-    let primary = source.primary_key();
     if primary.is_empty() {
         return findings.refuse(line, format!("{:?} has no primary key", mapping.source.table));
     }

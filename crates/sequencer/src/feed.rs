@@ -1,0 +1,131 @@
+//! What the feed of tracked tables needs besides passes: what no trigger could say is compared once more, and
+//! pointers go as soon as every target of their tenant is past them.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tenant_sync_core::config::Config;
+use tenant_sync_core::db::{DbError, Internal};
+use tenant_sync_core::mapping::Mapping;
+use tenant_sync_core::worker::{Fusebox, Switch, finish_step};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+/// A step that is still running this long after the worker was asked to stop is dropped.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// Tenants looked at in one statement, and pointers of each.
+const TENANTS: i64 = 50;
+const POINTERS: i64 = 2_000;
+
+pub(crate) async fn run(
+    config: Arc<Config>,
+    internal: Internal,
+    fusebox: Arc<Fusebox>,
+    tracked: Vec<String>,
+    stopping: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut told = false;
+    let mut purged = Instant::now();
+    while stopping.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+        if !fusebox.is_on(Switch::Sequencer).await {
+            continue;
+        }
+        let step = async {
+            heal(&internal, &tracked).await?;
+            if purged.elapsed() >= PURGE_INTERVAL {
+                purged = Instant::now();
+                purge_all(&internal, config.sync.tombstone_retention).await?;
+            }
+            Ok::<_, DbError>(())
+        };
+        match finish_step(&stopping, STOP_WITHIN, step).await {
+            Some(Ok(())) => told = false,
+            Some(Err(error)) if !told => {
+                told = true;
+                tracing::warn!(%error, "the feed of tracked tables cannot be looked after, trying again");
+            }
+            Some(Err(_)) => {}
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+/// Names of the mappings that read tracked tables.
+pub(crate) fn tracked_mappings(mappings: &[Mapping]) -> Vec<String> {
+    mappings.iter().filter(|mapping| mapping.source.is_tracked()).map(|mapping| mapping.name.clone()).collect()
+}
+
+/// Asks for another comparison where changes may have gone by unseen.
+///
+/// # Errors
+/// Postgres does.
+pub async fn heal(internal: &Internal, tracked: &[String]) -> Result<(), DbError> {
+    let client = internal.get().await?;
+    let statement = client.prepare_cached("select settle_tenancies($1)").await?;
+    let targets: i64 = client.query_one(&statement, &[&tracked]).await?.try_get(0)?;
+    if targets > 0 {
+        tracing::info!(targets, "rows may have been written before their tenant was known, comparing once more");
+    }
+    Ok(())
+}
+
+/// Deletes every pointer that is not needed any more; returns how many.
+///
+/// # Errors
+/// Postgres does.
+pub async fn purge_all(internal: &Internal, retention: Duration) -> Result<i64, DbError> {
+    let (mut all, mut from) = (0, Uuid::nil());
+    loop {
+        let (rows, next) = purge(internal, retention, from).await?;
+        all += rows;
+        match next {
+            _ if rows > 0 => {}
+            Some(next) => from = next,
+            None => return Ok(all),
+        }
+    }
+}
+
+/// One batch of tenants after `from`: pointers that each target is past, or that are older than `retention`; then a
+/// target that is still behind is filled again. Returns how many went, and the batch's last tenant if it was full.
+async fn purge(internal: &Internal, retention: Duration, from: Uuid) -> Result<(i64, Option<Uuid>), DbError> {
+    let client = internal.get().await?;
+    let statement = client
+        .prepare_cached(
+            r#"with recursive tenants (id) as (
+                 (select c."tenancyId" from "ChangedRow" c where c."tenancyId" > $1 order by c."tenancyId" limit 1)
+                 union all
+                 select (select c."tenancyId" from "ChangedRow" c where c."tenancyId" > t.id
+                         order by c."tenancyId" limit 1)
+                 from tenants t where t.id is not null),
+               visited as materialized (select t.id from tenants t where t.id is not null limit $3),
+               old as materialized (
+                 select c.* from visited v cross join lateral (
+                   select r.ctid as at, r."tenancyId", r."sequenceId" from "ChangedRow" r
+                   where r."tenancyId" = v.id and r."sequenceId" is not null and not r."shouldUpdateSequenceId"
+                     and ((r."changedAt" < now() - interval '1 minute'
+                           and r."sequenceId" <= (select coalesce(min(s."lastSyncedSequenceId"), 9223372036854775807)
+                                                  from "SyncState" s where s."tenancyId" = v.id))
+                          or r."changedAt" < now() - $2::float8 * interval '1 second')
+                   limit $4) c),
+               gone as (
+                 delete from "ChangedRow" c using old where c.ctid = old.at
+                 returning c."tenancyId", c."sequenceId"),
+               raised as (
+                 insert into "TombstonePurge" as p ("tenancyId", "changesPurgedThrough")
+                 select g."tenancyId", max(g."sequenceId") from gone g group by 1 order by 1
+                 on conflict ("tenancyId") do update
+                   set "changesPurgedThrough" = greatest(p."changesPurgedThrough", excluded."changesPurgedThrough"))
+               select (select count(*) from gone),
+                      (select v.id from visited v order by v.id desc limit 1),
+                      (select count(*) from visited)"#,
+        )
+        .await?;
+    let row = client.query_one(&statement, &[&from, &retention.as_secs_f64(), &TENANTS, &POINTERS]).await?;
+    let (rows, last, seen): (i64, Option<Uuid>, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok((rows, last.filter(|_| seen == TENANTS)))
+}

@@ -1,0 +1,91 @@
+//! The feed of a tracked table: its pointers are read with the live row, and go when they are not needed any more.
+
+use tenant_sync_core::db::Internal;
+use tenant_sync_tests::database::connect;
+
+use super::application::{Application, INVOICES, invoices_of};
+
+/// Half of the changes come while nobody reads; the rows that they point to change again, go and come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn pointers_are_read_with_the_live_row_page_by_page() {
+    let mut application = Application::start(INVOICES).await;
+    application.stack.set("sync.batch_rows", 7);
+    application.stack.set("sync.atomic_rows", 7);
+    application.adopt("public.invoices", "org_id").await;
+    let (one, other) = (application.tenant("1").await, application.tenant("2").await);
+    let inside = application.stack.internal();
+    inside.sql("insert into invoices (org_id, number) select 1 + n % 2, n::text from generate_series(1, 60) n").await;
+    let workers = application.stack.start_workers().await;
+    let target = invoices_of(&application, one, 1).add().await;
+    target.caught_up().await;
+    target.pause().await;
+    application.settled().await;
+    for change in [
+        "update invoices set amount = 1",
+        "update invoices set amount = 2 where id <= 30",
+        "delete from invoices where id between 10 and 20",
+        "insert into invoices select n, 1, 'again' from generate_series(10, 14) n",
+        "update invoices set id = id + 1000 where id between 31 and 36",
+    ] {
+        inside.sql(change).await;
+        application.sequenced().await;
+    }
+    assert_eq!(inside.value(r#"select count(distinct "tenancyId") from "ChangedRow""#).await, "2");
+    target.resume().await;
+    target.caught_up().await;
+    let second = invoices_of(&application, other, 2).schema("second").add().await;
+    second.caught_up().await;
+    drop(workers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pointers_go_when_every_target_is_past_them() {
+    let application = Application::start(INVOICES).await;
+    application.adopt("public.invoices", "org_id").await;
+    let tenant = application.tenant("1").await;
+    let inside = application.stack.internal();
+    let _workers = application.stack.start_workers().await;
+    let target = invoices_of(&application, tenant, 1).add().await;
+    inside.sql("insert into invoices (org_id, number) select 1, n::text from generate_series(1, 10) n").await;
+    target.caught_up().await;
+    application.sequenced().await;
+    application.settled().await;
+    target.pause().await;
+    inside.sql("update invoices set paid = true where id = 1").await;
+    application.sequenced().await;
+    let pointers = r#"select count(*) from "ChangedRow""#;
+    let database = Internal::new(&application.stack.config().database, "test").expect("a pool");
+    let week = std::time::Duration::from_secs(7 * 86_400);
+    tenant_sync_sequencer::purge_all(&database, week).await.expect("purges");
+    assert_eq!(inside.value(pointers).await, "11", "too young to go");
+    inside.sql(r#"update "ChangedRow" set "changedAt" = now() - interval '1 hour'"#).await;
+    tenant_sync_sequencer::purge_all(&database, week).await.expect("purges");
+    assert_eq!(inside.value(pointers).await, "1", "the target has yet to see one");
+    inside.sql(r#"update "ChangedRow" set "changedAt" = now() - interval '8 days'"#).await;
+    tenant_sync_sequencer::purge_all(&database, week).await.expect("purges");
+    assert_eq!(inside.value(pointers).await, "0", "nothing is kept beyond the retention");
+    // What it could not see any more it is compared for.
+    target.resume().await;
+    target.caught_up().await;
+    assert_eq!(target.value("select paid from invoices where id = 1").await, "t");
+}
+
+/// A row was written, and not committed, before its tenant was known: no trigger could say whose it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_older_than_its_tenant_arrives() {
+    let application = Application::start(INVOICES).await;
+    application.adopt("public.invoices", "org_id").await;
+    let _workers = application.stack.start_workers().await;
+    let mut early = connect(application.stack.internal().url()).await;
+    let open = early.transaction().await.expect("begin");
+    open.batch_execute("insert into invoices (org_id, number) values (1, 'early')").await.expect("inserts");
+    let tenant = application.tenant("1").await;
+    application.stack.internal().sql("insert into invoices (org_id, number) values (1, 'late')").await;
+    let target = invoices_of(&application, tenant, 1).add().await;
+    target.shows("select number from invoices", &["late"]).await;
+    open.commit().await.expect("commits");
+    target.caught_up().await;
+    target.shows("select number from invoices order by id", &["early", "late"]).await;
+    let settled = r#"select "settled" from "Tenancy" where "tenantKey" = '1'"#;
+    assert_eq!(application.stack.internal().value(settled).await, "t");
+}
