@@ -56,7 +56,11 @@ pub(crate) async fn run(
 
 /// Names of the mappings that read tracked tables.
 pub(crate) fn tracked_mappings(mappings: &[Mapping]) -> Vec<String> {
-    mappings.iter().filter(|mapping| mapping.source.is_tracked()).map(|mapping| mapping.name.clone()).collect()
+    mappings
+        .iter()
+        .filter(|mapping| mapping.source.is_tracked())
+        .map(|mapping| mapping.name.clone())
+        .collect()
 }
 
 /// Asks for another comparison where changes may have gone by unseen.
@@ -68,7 +72,10 @@ pub async fn heal(internal: &Internal, tracked: &[String]) -> Result<(), DbError
     let statement = client.prepare_cached("select settle_tenancies($1)").await?;
     let targets: i64 = client.query_one(&statement, &[&tracked]).await?.try_get(0)?;
     if targets > 0 {
-        tracing::info!(targets, "rows may have been written before their tenant was known, comparing once more");
+        tracing::info!(
+            targets,
+            "rows may have been written before their tenant was known, comparing once more"
+        );
     }
     Ok(())
 }

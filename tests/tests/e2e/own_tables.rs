@@ -3,3 +3,4 @@
 mod application;
 mod feed;
 mod first_table;
+mod types;

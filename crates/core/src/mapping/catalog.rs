@@ -176,12 +176,8 @@ async fn columns(
         table.kind = row.get(1);
         let column = TableColumn { oid: row.get(3), not_null: row.get(4), type_name: row.get(5) };
         table.columns.insert(row.get(2), column);
-        table.access = Access {
-            role: row.get(6),
-            schema: row.get(7),
-            select: row.get(8),
-            hidden_rows: row.get(9),
-        };
+        table.access =
+            Access { role: row.get(6), schema: row.get(7), select: row.get(8), hidden_rows: row.get(9) };
     }
     Ok(found)
 }
@@ -201,7 +197,8 @@ async fn tracked(
            from {WANTED} join \"TrackedTable\" t on t.\"relation\"::oid = c.oid and t.\"name\" = w.key"
     );
     let rows = client.query(&sql, &[&wanted.keys, &wanted.schemas, &wanted.names, &schema]).await?;
-    let facts = |row: &tokio_postgres::Row| Tracked { tenant: row.get(1), key: row.get(2), columns: row.get(3) };
+    let facts =
+        |row: &tokio_postgres::Row| Tracked { tenant: row.get(1), key: row.get(2), columns: row.get(3) };
     Ok(rows.iter().map(|row| (row.get(0), facts(row))).collect())
 }
 

@@ -215,7 +215,8 @@ mod tests {
             key: vec!["id".to_owned()],
             columns: None,
         };
-        let columns = [column("id", "bigint", false), column("org id", "integer", false), column("ctid", "text", true)];
+        let columns =
+            [column("id", "bigint", false), column("org id", "integer", false), column("ctid", "text", true)];
         let mapping = parse("invoices.toml", &text("invoices", &tracked, &columns)).expect("a mapping");
         assert_eq!(mapping.source.relation(), "\"My \"\"App\"\"\".\"it's\"");
         assert_eq!(mapping.source.table, "My \"App\".it's");

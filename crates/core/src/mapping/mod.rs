@@ -31,7 +31,9 @@ pub use draft::{DraftError, draft};
 pub use error::{MappingError, MappingErrors};
 pub use expression::{Expression, FunctionCall, Reference, SOURCE_ALIAS};
 pub use load::load;
-pub use model::{Column, Dependency, Index, Join, Mapping, Source, Target, Touch, dependencies, feed_name, reads};
+pub use model::{
+    Column, Dependency, Index, Join, Mapping, Source, Target, Touch, dependencies, feed_name, reads,
+};
 pub use names::{quote_ident, quote_literal};
 pub use parse::parse;
 pub use set::check_set;

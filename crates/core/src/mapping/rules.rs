@@ -31,7 +31,8 @@ fn tracked(mapping: &Mapping, reader: &mut Reader<'_>) {
     if !mapping.source.is_tracked() {
         return;
     }
-    let lines = mapping.joins.iter().map(|join| join.line).chain(mapping.touches.iter().map(|touch| touch.line));
+    let lines =
+        mapping.joins.iter().map(|join| join.line).chain(mapping.touches.iter().map(|touch| touch.line));
     for line in lines {
         reader.refuse(
             line,

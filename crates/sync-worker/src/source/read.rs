@@ -332,7 +332,10 @@ async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, S
         .start()
         .await?;
     snapshot
-        .batch_execute(&format!("set local enable_seqscan = off; set local jit = off; set local row_security = off; {}", text_settings()))
+        .batch_execute(&format!(
+            "set local enable_seqscan = off; set local jit = off; set local row_security = off; {}",
+            text_settings()
+        ))
         .await?;
     Ok(snapshot)
 }

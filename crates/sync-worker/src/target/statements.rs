@@ -2,6 +2,7 @@
 
 use tenant_sync_core::mapping::ddl::qualified;
 use tenant_sync_core::mapping::names::{bytewise, quote_ident};
+use tokio_postgres::types::Type;
 
 use crate::plan::{Column, Plan};
 
@@ -33,9 +34,9 @@ impl Statements {
     pub(crate) fn new(plan: &Plan, schema: &str) -> Self {
         let table = qualified(&plan.mapping, schema);
         let names = list(plan.columns.iter().map(|column| quote_ident(&column.name)));
-        let arrays = list(plan.columns.iter().enumerate().map(|(i, column)| {
-            format!("${}::{}", i + 1, column.array.name().trim_start_matches('_').to_owned() + "[]")
-        }));
+        let arrays = list(
+            plan.columns.iter().enumerate().map(|(i, column)| format!("${}::{}", i + 1, array(&column.wire))),
+        );
         let from_arrays = format!("unnest({arrays}) as i ({names})");
         let stage = format!(
             "pg_temp.{}",
@@ -59,7 +60,7 @@ impl Statements {
             plan.key_columns
                 .iter()
                 .enumerate()
-                .map(|(i, column)| format!("${}::{}[]", i + 1, column.wire.name())),
+                .map(|(i, column)| format!("${}::{}", i + 1, array(&column.wire))),
         );
         let key_names = list(plan.key_columns.iter().map(|column| quote_ident(&column.name)));
         Self {
@@ -108,7 +109,7 @@ impl Statements {
     fn others(&self, from: bool, to: bool) -> String {
         let n = self.key.len();
         let arrays = list(
-            self.key.iter().enumerate().map(|(i, column)| format!("${}::{}[]", i + 1, column.wire.name())),
+            self.key.iter().enumerate().map(|(i, column)| format!("${}::{}", i + 1, array(&column.wire))),
         );
         let names = list(self.key.iter().map(|column| quote_ident(&column.name)));
         let equal: Vec<String> = self
@@ -189,6 +190,11 @@ fn delete_by_text(plan: &Plan, table: &str) -> String {
         .map(|(i, column)| format!("t.{} = i.k{}::{}", quote_ident(&column.name), i + 1, column.type_text))
         .collect();
     format!("delete from {table} t using unnest({arrays}) as i ({names}) where {}", equal.join(" and "))
+}
+
+/// The array of a wire type, by its name in the catalog: `bit[]` in SQL would mean `bit(1)[]`.
+fn array(wire: &Type) -> String {
+    format!("pg_catalog.\"{}\"[]", wire.name())
 }
 
 /// Rows that are there already, equal by their binary image, are joined away first: `ON CONFLICT … WHERE` would

@@ -14,7 +14,9 @@ async fn pointers_are_read_with_the_live_row_page_by_page() {
     application.adopt("public.invoices", "org_id").await;
     let (one, other) = (application.tenant("1").await, application.tenant("2").await);
     let inside = application.stack.internal();
-    inside.sql("insert into invoices (org_id, number) select 1 + n % 2, n::text from generate_series(1, 60) n").await;
+    inside
+        .sql("insert into invoices (org_id, number) select 1 + n % 2, n::text from generate_series(1, 60) n")
+        .await;
     let workers = application.stack.start_workers().await;
     let target = invoices_of(&application, one, 1).add().await;
     target.caught_up().await;

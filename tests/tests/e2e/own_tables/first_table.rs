@@ -33,7 +33,8 @@ async fn the_way_from_zero_to_the_first_table() {
         assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
     }
     let outside = stack.external(0).url();
-    let added = cli.run_with_input(&["target", "add", "--tenant-key", "4711", "--url-file", "-"], outside).await;
+    let added =
+        cli.run_with_input(&["target", "add", "--tenant-key", "4711", "--url-file", "-"], outside).await;
     assert_eq!(added.code, Some(0), "{added:?}");
     let _workers = stack.start_workers().await;
 
@@ -52,7 +53,8 @@ async fn the_way_from_zero_to_the_first_table() {
     assert_eq!(target["mappings"][0]["name"], "invoices", "{target}");
 
     let tenancy = target["tenancyId"].as_str().and_then(|id| id.parse().ok()).expect("its id");
-    let target = Tenant::of(&stack, tenancy).target(stack.external(0)).mapping("invoices").compare(invoices(4711));
+    let target =
+        Tenant::of(&stack, tenancy).target(stack.external(0)).mapping("invoices").compare(invoices(4711));
     target.caught_up().await;
     assert_eq!(target.value("select count(*) from invoices").await, "50");
 

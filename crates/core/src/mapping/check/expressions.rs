@@ -157,10 +157,8 @@ fn statement(mapping: &Mapping, expr: &Expression, catalog: &Catalog) -> String 
     };
     let joined = mapping.joins.iter().map(|join| qualified(catalog, &join.table));
     let tables = std::iter::once(source.clone()).chain(joined);
-    let shadows: Vec<String> = tables
-        .enumerate()
-        .map(|(number, table)| format!(", {table} \"_sync_shadow_{number}\""))
-        .collect();
+    let shadows: Vec<String> =
+        tables.enumerate().map(|(number, table)| format!(", {table} \"_sync_shadow_{number}\"")).collect();
     format!(
         "select ({expr}) from {source} {SOURCE_ALIAS}{joins}{shadows} where ({expr}) is null",
         expr = expr.text(),

@@ -105,7 +105,8 @@ async fn read_catalog(mappings: &[Mapping], client: &Client) -> Result<Catalog, 
     let mut calls = Vec::new();
     for mapping in mappings {
         tables.insert(TableName { key: mapping.source.table.clone(), schema: mapping.source.schema.clone() });
-        let others = mapping.joins.iter().map(|join| &join.table).chain(mapping.touches.iter().map(|t| &t.table));
+        let others =
+            mapping.joins.iter().map(|join| &join.table).chain(mapping.touches.iter().map(|t| &t.table));
         tables.extend(others.map(|table| TableName { key: table.clone(), schema: None }));
         let conditions = mapping.joins.iter().filter_map(|join| join.condition.as_ref());
         let expressions = mapping.columns.iter().map(|column| &column.expr).chain(conditions);

@@ -42,7 +42,10 @@ fn access(mapping: &Mapping, access: &Access, findings: &mut Findings<'_>) {
     let role = quote_ident(&access.role);
     if !access.schema {
         let schema = quote_ident(mapping.source.schema.as_deref().unwrap_or_default());
-        findings.refuse(line, format!("this role may not use the schema of {name:?}: GRANT USAGE ON SCHEMA {schema} TO {role}"));
+        findings.refuse(
+            line,
+            format!("this role may not use the schema of {name:?}: GRANT USAGE ON SCHEMA {schema} TO {role}"),
+        );
     }
     if !access.select {
         let table = mapping.source.relation();
