@@ -96,7 +96,8 @@ impl Turn<'_> {
                 && (rows >= self.config.turn_rows
                     || began.elapsed() >= TURN_TIME
                     || self.stopping.is_cancelled());
-            let last = report.finished || stuck || enough;
+            let overflows = !slice.overflowing.is_empty();
+            let last = report.finished || stuck || enough || overflows;
             // The next slice is read while this one is written.
             let next = async {
                 if last {
@@ -111,7 +112,8 @@ impl Turn<'_> {
             match next? {
                 Some(next) => slice = next,
                 None => {
-                    report.finished |= stuck;
+                    // What overflows is filled from the start of the next turn on.
+                    report.finished |= stuck && !overflows;
                     break;
                 }
             }
@@ -205,6 +207,7 @@ impl Turn<'_> {
                 Verdict::WantsFill(why) => wanted.push((at, why)),
             }
         }
+        wanted.extend(slice.overflowing.iter().map(|at| (*at, "one change touches more rows than a slice holds")));
         if slice.rows == 0 && wanted.is_empty() {
             wanted = self.emptied(&report.cursors).await?;
         }

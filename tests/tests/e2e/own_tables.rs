@@ -3,4 +3,5 @@
 mod application;
 mod feed;
 mod first_table;
+mod touches;
 mod types;

@@ -61,10 +61,30 @@ impl Source {
     /// The table in SQL, quoted. Without a schema of its own it is found by the session's search path.
     #[must_use]
     pub fn relation(&self) -> String {
-        let Some(schema) = &self.schema else { return quote_ident(&self.table) };
-        let name = self.table.strip_prefix(schema.as_str()).and_then(|rest| rest.strip_prefix('.'));
-        format!("{}.{}", quote_ident(schema), quote_ident(name.unwrap_or(&self.table)))
+        relation(self.schema.as_deref(), &self.table)
     }
+}
+
+impl Join {
+    /// The table in SQL, as [`Source::relation`].
+    #[must_use]
+    pub fn relation(&self) -> String {
+        relation(self.schema.as_deref(), &self.table)
+    }
+}
+
+impl Touch {
+    /// Whether it is a tracked table, as [`Source::is_tracked`].
+    #[must_use]
+    pub fn is_tracked(&self) -> bool {
+        self.schema.is_some()
+    }
+}
+
+fn relation(schema: Option<&str>, table: &str) -> String {
+    let Some(schema) = schema else { return quote_ident(table) };
+    let name = table.strip_prefix(schema).and_then(|rest| rest.strip_prefix('.'));
+    format!("{}.{}", quote_ident(schema), quote_ident(name.unwrap_or(table)))
 }
 
 /// What feeds and tombstones call a tracked table.
@@ -114,7 +134,9 @@ pub struct Column {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Join {
-    /// A table in the internal schema.
+    /// As the source's.
+    pub schema: Option<String>,
+    /// A table in the internal schema, or a tracked one, called as the source is.
     pub table: String,
     /// What its row is called in expressions.
     pub alias: String,
@@ -133,7 +155,9 @@ pub struct Join {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Touch {
-    /// A table in the internal schema, which the sequencer looks after.
+    /// As the source's.
+    pub schema: Option<String>,
+    /// A table in the internal schema, which the sequencer looks after, or a tracked one.
     pub table: String,
     /// Its column that says whose row it is.
     pub tenant: String,
@@ -268,7 +292,8 @@ pub fn reads(mappings: &[Mapping]) -> BTreeMap<String, BTreeSet<String>> {
 #[must_use]
 pub fn dependencies(mappings: &[Mapping]) -> Vec<Dependency> {
     let mut found = BTreeSet::new();
-    for mapping in mappings {
+    // What touches a row of a tracked table is worked out when its changes are read.
+    for mapping in mappings.iter().filter(|mapping| !mapping.source.is_tracked()) {
         for touch in &mapping.touches {
             let tenant = (touch.tenant.clone(), mapping.source.tenant.clone());
             let columns: BTreeSet<_> = touch.on.iter().cloned().chain([tenant]).collect();

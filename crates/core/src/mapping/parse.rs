@@ -40,10 +40,10 @@ fn read_mapping<'t>(reader: &mut Reader<'t>, file: &str, mut top: Section<'t>) -
     let index_sections = top.sections(reader, "index", "[[index]]");
     top.finish(reader);
 
-    let joins: Vec<Join> = join_sections.into_iter().map(|s| read_join(reader, s, &source.tenant)).collect();
+    let joins: Vec<Join> = join_sections.into_iter().map(|s| read_join(reader, s, &source)).collect();
     let mut aliases = vec![SOURCE_ALIAS];
     aliases.extend(joins.iter().map(|join| join.alias.as_str()).filter(|alias| !alias.is_empty()));
-    let touches = touch_sections.into_iter().map(|s| read_touch(reader, s, &source.tenant)).collect();
+    let touches = touch_sections.into_iter().map(|s| read_touch(reader, s, &source)).collect();
     let columns =
         column_sections.into_iter().map(|s| read_column(reader, s, &aliases, &target.key)).collect();
     Mapping {
@@ -62,20 +62,32 @@ fn read_mapping<'t>(reader: &mut Reader<'t>, file: &str, mut top: Section<'t>) -
 
 fn read_source<'t>(reader: &mut Reader<'t>, mut section: Section<'t>) -> Source {
     let line = section.line;
+    let (schema, table) = read_table(reader, &mut section, None);
+    let tenant = read_tenant(reader, &mut section, DEFAULT_TENANT);
+    section.finish(reader);
+    Source { schema, table, tenant, line }
+}
+
+/// A table, with the schema that makes it a tracked one; `default` is the schema of one that is not told otherwise.
+fn read_table<'t>(
+    reader: &mut Reader<'t>,
+    section: &mut Section<'t>,
+    default: Option<&str>,
+) -> (Option<String>, String) {
     let schema = section.text_or_none(reader, "schema");
     if let Some(schema) = &schema {
         rule(reader, schema, names::check_source_name);
     }
     let table = section.text(reader, "table");
     rule(reader, &table, names::check_source_name);
-    let tenant = read_tenant(reader, &mut section, DEFAULT_TENANT);
-    section.finish(reader);
     let schema = schema.map(|schema| schema.value).filter(|schema| !schema.is_empty());
-    let table = match &schema {
-        Some(schema) => feed_name(schema, &table.value),
-        None => table.value,
-    };
-    Source { schema, table, tenant, line }
+    match schema.or_else(|| default.map(str::to_owned)) {
+        Some(schema) if !table.value.is_empty() => {
+            let name = feed_name(&schema, &table.value);
+            (Some(schema), name)
+        }
+        schema => (schema, table.value),
+    }
 }
 
 fn read_target<'t>(reader: &mut Reader<'t>, mut section: Section<'t>) -> Target {
@@ -118,19 +130,19 @@ fn read_column<'t>(
     }
 }
 
-fn read_join<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source_tenant: &str) -> Join {
+fn read_join<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source: &Source) -> Join {
     let line = section.line;
-    let table = section.text(reader, "table");
-    rule(reader, &table, names::check_source_name);
+    let (schema, table) = read_table(reader, &mut section, source.schema.as_deref());
     let alias = section.text(reader, "alias");
     rule(reader, &alias, names::check_alias);
-    let tenant = read_tenant(reader, &mut section, source_tenant);
+    let tenant = read_tenant(reader, &mut section, &source.tenant);
     let on = read_pairs(reader, &mut section);
     let condition = section.text_or_none(reader, "where").filter(|_| !alias.value.is_empty());
     section.finish(reader);
     Join {
         condition: condition.map(|text| read_expression(reader, &text, &[alias.value.as_str()])),
-        table: table.value,
+        schema,
+        table,
         alias: alias.value,
         tenant,
         on,
@@ -138,14 +150,13 @@ fn read_join<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source_tenan
     }
 }
 
-fn read_touch<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source_tenant: &str) -> Touch {
+fn read_touch<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source: &Source) -> Touch {
     let line = section.line;
-    let table = section.text(reader, "table");
-    rule(reader, &table, names::check_source_name);
-    let tenant = read_tenant(reader, &mut section, source_tenant);
+    let (schema, table) = read_table(reader, &mut section, source.schema.as_deref());
+    let tenant = read_tenant(reader, &mut section, &source.tenant);
     let on = read_pairs(reader, &mut section);
     section.finish(reader);
-    Touch { table: table.value, tenant, on, line }
+    Touch { schema, table, tenant, on, line }
 }
 
 fn read_index<'t>(reader: &mut Reader<'t>, mut section: Section<'t>) -> Index {

@@ -26,18 +26,17 @@ fn columns(mapping: &Mapping, reader: &mut Reader<'_>) {
     }
 }
 
-/// Changes of other tables are worked out by the sequencer only for tables that carry its columns.
+/// Whose row it is means one thing in tables that carry the sequence columns, another in tracked ones.
 fn tracked(mapping: &Mapping, reader: &mut Reader<'_>) {
-    if !mapping.source.is_tracked() {
-        return;
-    }
-    let lines =
-        mapping.joins.iter().map(|join| join.line).chain(mapping.touches.iter().map(|touch| touch.line));
-    for line in lines {
-        reader.refuse(
-            line,
-            "a mapping of a tracked table (source with a schema) reads that table alone: no [[join]], no [[touch]]",
-        );
+    let joins = mapping.joins.iter().map(|join| (join.line, join.schema.is_some()));
+    let touches = mapping.touches.iter().map(|touch| (touch.line, touch.is_tracked()));
+    for (line, tracked) in joins.chain(touches) {
+        if tracked != mapping.source.is_tracked() {
+            reader.refuse(
+                line,
+                "a tracked table (with a schema) and one that carries the sequence columns do not go together",
+            );
+        }
     }
 }
 

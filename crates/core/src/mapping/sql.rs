@@ -12,7 +12,11 @@ pub fn left_joins(mapping: &Mapping, schema: &str) -> String {
     let tenant_pair = |join_tenant: &String| (join_tenant.clone(), mapping.source.tenant.clone());
     for join in &mapping.joins {
         let alias = quote_ident(&join.alias);
-        sql.push_str(&format!(" LEFT JOIN {}.{} {alias} ON ", quote_ident(schema), quote_ident(&join.table)));
+        let table = match &join.schema {
+            Some(_) => join.relation(),
+            None => format!("{}.{}", quote_ident(schema), quote_ident(&join.table)),
+        };
+        sql.push_str(&format!(" LEFT JOIN {table} {alias} ON "));
         let pairs = std::iter::once(tenant_pair(&join.tenant)).chain(join.on.iter().cloned());
         let equal = pairs.map(|(joined, source)| {
             format!("{alias}.{} = {SOURCE_ALIAS}.{}", quote_ident(&joined), quote_ident(&source))

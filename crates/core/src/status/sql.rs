@@ -72,7 +72,7 @@ pub(super) fn statement(mapping: &Mapping, types: &Types) -> String {
     format!(
         r#"
 select rows.n, rows.first_id, gone.n, gone.first_id, flagged.n, flagged.first_xid, flagged_gone.n,
-       flagged_gone.first_xid, touched.n, touched.first_xid, unfilled.n, unfilled.scanned
+       flagged_gone.first_xid, touched.n, touched.first_xid, unfilled.n, unfilled.scanned, touched.first_id
 from unnest($1::uuid[], $2::int8[], $3::bool[], $4::bool[], $5::text[]) with ordinality
     as t (tenancy, mark, set_up, filling, position, at)
 cross join lateral ({changed}) as rows
@@ -174,31 +174,39 @@ fn key_and_position(mapping: &Mapping, key_types: &[String]) -> (String, String)
     (key.join(", "), position.join(", "))
 }
 
-/// Flagged rows and tombstones of the tables whose changes touch rows of this mapping.
+/// Rows and tombstones of the tables whose changes touch rows of this mapping: those that have no id yet, and, where
+/// no touched row gets an id of its own, those above the watermark.
 fn touched(mapping: &Mapping) -> String {
-    let arms: Vec<String> = mapping
-        .touches
-        .iter()
-        .map(|touch| {
-            let (table, tenant) = (quote_ident(&touch.table), quote_ident(&touch.tenant));
-            format!(
-                r#"(select r."changedBy"::text::int8 as xid from {table} r
-         where t.set_up and r.{tenant} = t.tenancy and r."shouldUpdateSequenceId"
-           and r."changedBy" >= tail_start(t.tenancy)
-         order by r."changedBy" limit $6)
-        union all
-        (select d."changedBy"::text::int8 from "DeletedRow" d
-         where t.set_up and d."tenancyId" = t.tenancy and d."shouldUpdateSequenceId"
-           and d."changedBy" >= tail_start(t.tenancy) and d."tableName" = {}
-         order by d."changedBy" limit $6)"#,
-                quote_literal(&touch.table)
-            )
-        })
-        .collect();
-    if arms.is_empty() {
-        return "select 0::int8 as n, null::int8 as first_xid".to_owned();
+    let mut arms = Vec::new();
+    for touch in &mapping.touches {
+        let name = quote_literal(&touch.table);
+        let recorded = format!(r#"r."tenancyId" = t.tenancy and r."tableName" = {name}"#);
+        let changed = if touch.is_tracked() {
+            (r#""ChangedRow""#.to_owned(), recorded.clone())
+        } else {
+            (quote_ident(&touch.table), format!("r.{} = t.tenancy", quote_ident(&touch.tenant)))
+        };
+        for (relation, condition) in [changed, (r#""DeletedRow""#.to_owned(), recorded)] {
+            arms.push(format!(
+                r#"
+        (select null::int8 as id, r."changedBy"::text::int8 as xid from {relation} r
+         where t.set_up and {condition} and r."shouldUpdateSequenceId" and r."changedBy" >= tail_start(t.tenancy)
+         order by r."changedBy" limit $6)"#
+            ));
+            if touch.is_tracked() {
+                arms.push(format!(
+                    r#"
+        (select r."sequenceId", null::int8 from {relation} r
+         where t.set_up and {condition} and r."sequenceId" > t.mark order by r."sequenceId" limit $6)"#
+                ));
+            }
+        }
     }
-    format!("select count(*) as n, min(q.xid) as first_xid from ({}) q", arms.join(" union all "))
+    if arms.is_empty() {
+        return "select 0::int8 as n, null::int8 as first_id, null::int8 as first_xid".to_owned();
+    }
+    let arms = arms.join(" union all ");
+    format!("select count(*) as n, min(q.id) as first_id, min(q.xid) as first_xid from ({arms}) q")
 }
 
 /// Runs a [`statement`] for these tenancies; one answer each, in the same order.
@@ -230,7 +238,7 @@ fn read(row: &Row) -> Result<Counts, Error> {
     let longest = [rows, gone, flagged, flagged_gone, touched, scanned].into_iter().max().unwrap_or(0);
     Ok(Counts {
         sequenced: rows + gone,
-        first_id: [maybe(1)?, maybe(3)?].into_iter().flatten().min(),
+        first_id: [maybe(1)?, maybe(3)?, maybe(12)?].into_iter().flatten().min(),
         // A new user with its channel is one change of a user, not two.
         flagged: (flagged + flagged_gone).max(touched),
         first_xid: [maybe(5)?, maybe(7)?, maybe(9)?].into_iter().flatten().min(),

@@ -32,18 +32,18 @@ pub(crate) struct Arm {
     pub(crate) cut: bool,
 }
 
-/// How far a read of two arms reaches.
+/// How far a read of several arms reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// Everything up to the horizon is there.
     Horizon(i64),
-    /// Rows and tombstones above this id are to be dropped: the other arm may lack some below them.
+    /// Rows and tombstones above this id are to be dropped: another arm may lack some below them.
     Cut(i64),
 }
 
 /// The arms are merged and cut first; what a tombstone means is asked afterwards. Any other order loses rows
 /// or stops early.
-pub(crate) fn reach(watermark: i64, horizon: i64, arms: [Arm; 2]) -> Reach {
+pub(crate) fn reach(watermark: i64, horizon: i64, arms: &[Arm]) -> Reach {
     let cuts = arms.iter().filter(|arm| arm.cut).filter_map(|arm| arm.last);
     match cuts.min() {
         Some(last) => Reach::Cut(last.max(watermark)),
@@ -79,7 +79,7 @@ mod tests {
                 let (mut a, arm_a) = arm(&rows, watermark, limit);
                 let (b, arm_b) = arm(&gone, watermark, limit);
                 a.extend(b);
-                match reach(watermark, 200, [arm_a, arm_b]) {
+                match reach(watermark, 200, &[arm_a, arm_b]) {
                     Reach::Cut(last) => {
                         prop_assert!(last > watermark, "no progress");
                         seen.extend(a.into_iter().filter(|id| *id <= last));

@@ -6,6 +6,7 @@ mod raw;
 mod read;
 mod slice;
 pub(crate) mod sql;
+mod touched;
 
 pub(crate) use cursor::{Cursor, Phase};
 pub(crate) use raw::Raw;

@@ -3,6 +3,8 @@
 //! The snapshot never waits for a target: the slice is in memory and the session back in the pool before
 //! anything is written.
 
+use std::collections::HashSet;
+
 use futures_util::{TryStreamExt, pin_mut};
 use tenant_sync_core::db::{DbError, Internal};
 use tokio_postgres::types::ToSql;
@@ -93,14 +95,20 @@ impl Reader<'_> {
             complete: true,
             flagged: 0,
             rows: 0,
+            overflowing: Vec::new(),
         };
         for (at, plan) in self.plans.iter().enumerate() {
             if budget.spent() {
                 slice.complete = false;
                 break;
             }
-            let (part, reached) =
+            let changed =
                 self.changed(session, plan, from[at].watermark, slice.snapshot.horizon, &mut budget).await?;
+            let Some((part, reached)) = changed else {
+                slice.complete = false;
+                slice.overflowing.push(at);
+                continue;
+            };
             slice.cursors[at].watermark = match reached {
                 Reach::Cut(last) => {
                     slice.complete = false;
@@ -149,7 +157,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Rows and tombstones above the watermark, merged and cut.
+    /// Rows and tombstones above the watermark, merged and cut; `None` = one change alone touches more rows than a
+    /// slice may hold.
     async fn changed(
         &self,
         session: &Session<'_>,
@@ -157,18 +166,27 @@ impl Reader<'_> {
         watermark: i64,
         horizon: i64,
         budget: &mut Budget,
-    ) -> Result<(SliceOf, Reach), SourceError> {
+    ) -> Result<Option<(SliceOf, Reach)>, SourceError> {
         let limit = limit(budget.rows);
         let largest = limit_bytes(self.bounds.largest_row);
         let rows = self
             .stream(session, &plan.statements.changed, &[&self.tenancy, &watermark, &limit, &largest], budget)
             .await?;
         let gone = self.all(session, &plan.statements.gone, &[&self.tenancy, &watermark, &limit]).await?;
-        let arms = [
+        let mut arms = vec![
             Arm { last: last_id(&rows.rows)?, cut: rows.stopped || to_i64(rows.rows.len()) >= limit },
             Arm { last: last_id(&gone)?, cut: to_i64(gone.len()) >= limit },
         ];
-        let reached = reach(watermark, horizon, arms);
+        let mut all = rows.rows;
+        for statement in &plan.statements.touched {
+            let parameters: [&(dyn ToSql + Sync); 4] = [&self.tenancy, &watermark, &limit, &largest];
+            let touched = self.stream(session, statement, &parameters, budget).await?;
+            let cut = touched.stopped || to_i64(touched.rows.len()) >= limit;
+            let Some(touched) = whole_changes(touched.rows, cut)? else { return Ok(None) };
+            arms.push(Arm { last: last_id(&touched)?, cut });
+            all.extend(touched);
+        }
+        let reached = reach(watermark, horizon, &arms);
         let mut part = SliceOf::default();
         let within = |row: &Row| -> Result<bool, SourceError> {
             Ok(match reached {
@@ -176,8 +194,9 @@ impl Reader<'_> {
                 Reach::Horizon(_) => true,
             })
         };
-        for row in rows.rows {
-            if within(&row)? {
+        let mut once = Once::new(plan, arms.len() > 2);
+        for row in all {
+            if within(&row)? && once.is_new(&row)? {
                 part.push(row)?;
             }
         }
@@ -187,7 +206,7 @@ impl Reader<'_> {
                 part.gone.push(row);
             }
         }
-        Ok((part, reached))
+        Ok(Some((part, reached)))
     }
 
     /// The tail: flagged rows that have no id yet, so that the target equals this snapshot.
@@ -206,7 +225,17 @@ impl Reader<'_> {
                 slice.complete = false;
                 return Ok(());
             }
-            slice.flagged += rows.rows.len() + gone.len();
+            let mut rows = rows.rows;
+            for statement in &plan.statements.flagged_touched {
+                let touched =
+                    self.stream(session, statement, &[&self.tenancy, &limit, &largest], &mut budget).await?;
+                if touched.stopped || to_i64(touched.rows.len()) >= limit {
+                    slice.complete = false;
+                    return Ok(());
+                }
+                rows.extend(touched.rows);
+            }
+            slice.flagged += rows.len() + gone.len();
             let part = match slice.parts.iter_mut().find(|(of, _)| *of == at) {
                 Some((_, part)) => part,
                 None => {
@@ -215,7 +244,7 @@ impl Reader<'_> {
                     &mut slice.parts[newest].1
                 }
             };
-            part.add_flagged(plan, rows.rows, gone)?;
+            part.add_flagged(plan, rows, gone)?;
         }
         Ok(())
     }
@@ -312,6 +341,36 @@ impl Reader<'_> {
     ) -> Result<Vec<Row>, SourceError> {
         let statement = session.prepare_cached(sql).await?;
         Ok(session.query(&statement, parameters).await?)
+    }
+}
+
+/// Takes the rows of the last change away if there may be more of them; `None` = that leaves nothing.
+fn whole_changes(mut rows: Vec<Row>, cut: bool) -> Result<Option<Vec<Row>>, SourceError> {
+    if !cut {
+        return Ok(Some(rows));
+    }
+    let last = last_id(&rows)?;
+    while last_id(&rows)? == last && !rows.is_empty() {
+        rows.pop();
+    }
+    Ok((!rows.is_empty()).then_some(rows))
+}
+
+/// Lets each row through once, where several changes may mean the same row.
+struct Once<'p> {
+    plan: &'p Plan,
+    seen: Option<HashSet<Vec<String>>>,
+}
+
+impl<'p> Once<'p> {
+    fn new(plan: &'p Plan, needed: bool) -> Self {
+        Self { plan, seen: needed.then(HashSet::new) }
+    }
+
+    fn is_new(&mut self, row: &Row) -> Result<bool, SourceError> {
+        let Some(seen) = &mut self.seen else { return Ok(true) };
+        // What is not live has no key.
+        Ok(row.try_get::<_, Option<bool>>(1)?.is_some() && seen.insert(key_text(self.plan, row)?))
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct Slice {
     /// Rows that had no id yet; they come again with it.
     pub(crate) flagged: usize,
     pub(crate) rows: usize,
+    /// Mappings of which a single change touches more rows than a slice holds: to be compared as a whole.
+    pub(crate) overflowing: Vec<usize>,
 }
 
 impl SliceOf {

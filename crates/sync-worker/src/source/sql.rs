@@ -8,6 +8,7 @@ use tenant_sync_core::mapping::names::{bytewise, quote_ident, quote_literal};
 use tenant_sync_core::mapping::{CheckedMapping, Mapping};
 use tokio_postgres::types::Type;
 
+use super::touched::Changes;
 use crate::plan::Column;
 
 /// Statements over one mapping's source. All take the tenancy as `$1`; rows come as `sequence id, too large? (null:
@@ -19,6 +20,10 @@ pub(crate) struct Statements {
     pub(crate) changed: String,
     /// `$2` rows, `$3` largest row: flagged rows, which have no id yet.
     pub(crate) flagged: String,
+    /// As `changed`, by the ids of what touches the rows: one statement a touch of a tracked table.
+    pub(crate) touched: Vec<String>,
+    /// As `flagged`: rows that are touched by what has no id yet, one statement a touch.
+    pub(crate) flagged_touched: Vec<String>,
     /// `$2` watermark, `$3` rows.
     pub(crate) gone: String,
     /// `$2` rows: tombstones that have no id yet.
@@ -45,6 +50,12 @@ pub(super) struct Parts<'a> {
     pub(super) key: Vec<(String, String)>,
 }
 
+/// Which changes `c` are read, and in which order.
+const ABOVE: &str = r#"and c."sequenceId" > $2"#;
+const PENDING: &str = r#"and c."shouldUpdateSequenceId" and c."changedBy" >= tail_start($1)"#;
+const BY_ID: &str = r#"c."sequenceId""#;
+const BY_TRANSACTION: &str = r#"c."changedBy""#;
+
 impl Statements {
     pub(crate) fn new(checked: &CheckedMapping, columns: &[Column]) -> Self {
         let mapping = &checked.mapping;
@@ -67,14 +78,16 @@ impl Statements {
                 parts.rows(&of_row(condition), &of_row(order), limit, largest)
             }
         };
+        let touches = |condition, order, limit, largest| -> Vec<String> {
+            let changes = Changes { condition, order, limit, largest };
+            let each = mapping.touches.iter().zip(&checked.source_touched);
+            each.map(|(touch, ours)| parts.touched(touch, ours, changes)).collect()
+        };
         Self {
-            changed: changes(r#"and c."sequenceId" > $2"#, r#"c."sequenceId""#, "$3", "$4"),
-            flagged: changes(
-                r#"and c."shouldUpdateSequenceId" and c."changedBy" >= tail_start($1)"#,
-                r#"c."changedBy""#,
-                "$2",
-                "$3",
-            ),
+            touched: if tracked { touches(ABOVE, BY_ID, "$3", "$4") } else { Vec::new() },
+            flagged_touched: touches(PENDING, BY_TRANSACTION, "$2", "$3"),
+            changed: changes(ABOVE, BY_ID, "$3", "$4"),
+            flagged: changes(PENDING, BY_TRANSACTION, "$2", "$3"),
             gone: parts.tombstones(r#"and d."sequenceId" > $2"#, r#"d."sequenceId""#, "$3"),
             flagged_gone: parts.tombstones(
                 r#"and d."shouldUpdateSequenceId" and d."changedBy" >= tail_start($1)"#,
@@ -268,14 +281,18 @@ fn joins(mapping: &Mapping) -> String {
     let each =
         mapping.joins.iter().map(|join| {
             let alias = quote_ident(&join.alias);
-            let mut conditions = vec![format!("{alias}.{} = $1", quote_ident(&join.tenant))];
+            let tenant = quote_ident(&join.tenant);
+            let mut conditions = vec![match &join.schema {
+                Some(_) => format!("{alias}.{tenant} = s.{}", quote_ident(&mapping.source.tenant)),
+                None => format!("{alias}.{tenant} = $1"),
+            }];
             conditions.extend(join.on.iter().map(|(joined, source)| {
                 format!("{alias}.{} = s.{}", quote_ident(joined), quote_ident(source))
             }));
             conditions.extend(join.condition.iter().map(|condition| format!("({})", condition.text())));
             format!(
                 "left join lateral (select {alias}.* from {} {alias} where {} limit 1) {alias} on true",
-                quote_ident(&join.table),
+                join.relation(),
                 conditions.join(" and ")
             )
         });

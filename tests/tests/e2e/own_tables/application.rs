@@ -40,15 +40,17 @@ impl Application {
         Self { stack }
     }
 
+    pub(super) async fn track(&self, table: &str, tenant_column: &str) {
+        let output = self.stack.cli().run(&["table", "track", table, "--tenant-column", tenant_column]).await;
+        assert_eq!(output.code, Some(0), "{output:?}");
+    }
+
     /// Tracked and mapped as the README says.
     pub(super) async fn adopt(&self, table: &str, tenant_column: &str) {
         let cli = self.stack.cli();
         let name = table.rsplit('.').next().expect("a name");
-        for arguments in [
-            &["table", "track", table, "--tenant-column", tenant_column][..],
-            &["mapping", "new", name, "--table", table],
-            &["mapping", "check"],
-        ] {
+        self.track(table, tenant_column).await;
+        for arguments in [&["mapping", "new", name, "--table", table][..], &["mapping", "check"]] {
             let output = cli.run(arguments).await;
             assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
         }

@@ -51,6 +51,39 @@ async fn a_visit_writes_what_has_no_id_yet() {
     assert_eq!(target.rows(written).await, before, "rows that agree are not touched");
 }
 
+/// A channel changes, goes, or comes, while no ids are given: the user that it means is in the same write.
+#[tokio::test]
+async fn a_visit_writes_what_a_change_without_id_means_for_another_row() {
+    let mut stack = quiet_stack().await;
+    stack.set("sync.heartbeat", "1s");
+    let _workers = stack.start_workers().await;
+    let tenant = Tenant::create(&stack).await;
+    let target = tenant.target(stack.external(0)).add().await;
+    let (one, two, three) = (tenant.user("1").await, tenant.user("2").await, tenant.user("3").await);
+    for user in [one, two] {
+        tenant.primary(user, "before").await;
+    }
+    target.caught_up().await;
+    stack.settled().await;
+
+    let _gate = gate_of_passes(&stack).await;
+    tenant
+        .sql(&format!(
+            r#"update "ContactChannel" set "value" = 'after' where "projectUserId" = '{one}';
+               delete from "ContactChannel" where "projectUserId" = '{two}'"#
+        ))
+        .await;
+    tenant.primary(three, "new").await;
+    let committed = stack.internal().value("select extract(epoch from clock_timestamp())").await;
+    let complete =
+        format!("select bool_and(complete_as_of >= to_timestamp({committed})) from _sync_metadata");
+    target.shows(&complete, &["t"]).await;
+    let emails = "select display_name, primary_email from users order by 1";
+    assert_eq!(target.rows(emails).await, ["1|after", "2|∅", "3|new"]);
+    let pending = r#"select count(*) from "ContactChannel" where "shouldUpdateSequenceId""#;
+    assert_eq!(tenant.value(pending).await, "2", "no pass has run");
+}
+
 /// One transaction changes a user and a channel. The channel's row is locked by somebody when the pass comes, so only
 /// the user has its id: the target shows both or neither.
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::db::DbError;
 use crate::mapping::carry::{TypeFacts, carry};
 use crate::mapping::catalog::{Catalog, type_facts};
 use crate::mapping::expression::{Expression, SOURCE_ALIAS};
-use crate::mapping::model::{Column, Mapping};
+use crate::mapping::model::{Column, Join, Mapping};
 use crate::mapping::names::quote_ident;
 use crate::mapping::sql::left_joins;
 
@@ -77,7 +77,7 @@ async fn conditions(
             all_work = false;
             continue;
         }
-        let table = qualified(catalog, &join.table);
+        let table = joined(catalog, join);
         let sql = format!(
             "select 1 from {table} {}, {table} \"_sync_shadow_0\" where ({})",
             quote_ident(&join.alias),
@@ -155,7 +155,7 @@ fn statement(mapping: &Mapping, expr: &Expression, catalog: &Catalog) -> String 
         Some(_) => mapping.source.relation(),
         None => qualified(catalog, &mapping.source.table),
     };
-    let joined = mapping.joins.iter().map(|join| qualified(catalog, &join.table));
+    let joined = mapping.joins.iter().map(|join| joined(catalog, join));
     let tables = std::iter::once(source.clone()).chain(joined);
     let shadows: Vec<String> =
         tables.enumerate().map(|(number, table)| format!(", {table} \"_sync_shadow_{number}\"")).collect();
@@ -216,6 +216,10 @@ fn tables_exist(mapping: &Mapping, catalog: &Catalog) -> bool {
                     })
             })
         })
+}
+
+fn joined(catalog: &Catalog, join: &Join) -> String {
+    if join.schema.is_some() { join.relation() } else { qualified(catalog, &join.table) }
 }
 
 fn qualified(catalog: &Catalog, table: &str) -> String {

@@ -15,7 +15,7 @@ use tokio_postgres::Client;
 use super::carry::Carry;
 use super::catalog::{Catalog, Table, TableName};
 use super::error::{MappingError, MappingErrors};
-use super::model::Mapping;
+use super::model::{Mapping, Touch};
 use crate::db::{DbError, describe};
 
 /// Why a set of mappings could not be used.
@@ -42,6 +42,8 @@ pub struct CheckedMapping {
     /// The source's primary key (of a tracked table, the key it is tracked by), in its order: what a tombstone of the
     /// source holds.
     pub source_primary_key: Vec<SourceColumn>,
+    /// For each touch, the source's columns of its pairs, with their types.
+    pub source_touched: Vec<Vec<SourceColumn>>,
     /// Type of the source's tenant column.
     pub source_tenant: SourceColumn,
 }
@@ -105,9 +107,9 @@ async fn read_catalog(mappings: &[Mapping], client: &Client) -> Result<Catalog, 
     let mut calls = Vec::new();
     for mapping in mappings {
         tables.insert(TableName { key: mapping.source.table.clone(), schema: mapping.source.schema.clone() });
-        let others =
-            mapping.joins.iter().map(|join| &join.table).chain(mapping.touches.iter().map(|t| &t.table));
-        tables.extend(others.map(|table| TableName { key: table.clone(), schema: None }));
+        let joins = mapping.joins.iter().map(|join| (&join.table, &join.schema));
+        let others = joins.chain(mapping.touches.iter().map(|touch| (&touch.table, &touch.schema)));
+        tables.extend(others.map(|(key, schema)| TableName { key: key.clone(), schema: schema.clone() }));
         let conditions = mapping.joins.iter().filter_map(|join| join.condition.as_ref());
         let expressions = mapping.columns.iter().map(|column| &column.expr).chain(conditions);
         calls.extend(expressions.flat_map(|expression| expression.calls().iter().cloned()));
@@ -126,7 +128,9 @@ fn assemble(mapping: &Mapping, source: &Table, columns: Vec<CheckedColumn>) -> C
         })
     };
     let tenant = &mapping.source.tenant;
+    let touched = |touch: &Touch| touch.on.iter().filter_map(|(_, ours)| known(ours)).collect();
     CheckedMapping {
+        source_touched: mapping.touches.iter().map(touched).collect(),
         columns,
         source_key: mapping.source_key().into_iter().filter_map(known).collect(),
         source_primary_key: source.known_key().iter().filter_map(|name| known(name)).collect(),

@@ -142,7 +142,7 @@ pub(super) fn key(mapping: &Mapping, source: &Table, primary: &[String], finding
     }
 }
 
-fn check_join(
+pub(super) fn check_join(
     mapping: &Mapping,
     join: &Join,
     source: &Table,
@@ -150,7 +150,9 @@ fn check_join(
     findings: &mut Findings<'_>,
 ) {
     let Some(joined) = table(catalog, &join.table, join.line, findings) else { return };
-    tenant_column(joined, &join.table, &join.tenant, join.line, findings);
+    if join.schema.is_none() {
+        tenant_column(joined, &join.table, &join.tenant, join.line, findings);
+    }
     if !pairs(&join.on, (&join.table, joined), (&mapping.source.table, source), join.line, findings) {
         return;
     }
@@ -179,24 +181,29 @@ fn check_join(
     }
 }
 
-fn check_touch(
+pub(super) fn check_touch(
     mapping: &Mapping,
     touch: &Touch,
     source: &Table,
     catalog: &Catalog,
     findings: &mut Findings<'_>,
 ) {
-    let Some(touching) = sequenced_table(catalog, &touch.table, touch.line, findings) else { return };
-    tenant_column(touching, &touch.table, &touch.tenant, touch.line, findings);
+    let touching = if touch.is_tracked() {
+        catalog.tables.get(&touch.table)
+    } else {
+        let table = sequenced_table(catalog, &touch.table, touch.line, findings);
+        table.inspect(|table| tenant_column(table, &touch.table, &touch.tenant, touch.line, findings))
+    };
+    let Some(touching) = touching else { return };
     if !pairs(&touch.on, (&touch.table, touching), (&mapping.source.table, source), touch.line, findings) {
         return;
     }
-    let primary = touching.primary_key();
+    let primary = touching.known_key();
     for (column, _) in touch.on.iter().filter(|(column, _)| !primary.contains(column)) {
         findings.refuse(
             touch.line,
             format!(
-                "{column:?} is not in the primary key of {:?} ({}): of a deleted row only the key is known, so its source row could not be found",
+                "{column:?} is not in the key of {:?} ({}): of a deleted row only the key is known, so its source row could not be found",
                 touch.table,
                 primary.join(", ")
             ),
@@ -214,7 +221,7 @@ fn check_touch(
     });
     if !finds_rows {
         let columns = wanted.iter().map(|name| quote_ident(name)).collect::<Vec<_>>().join(", ");
-        let table = quote_ident(&mapping.source.table);
+        let table = mapping.source.relation();
         findings.refuse(
             touch.line,
             format!(

@@ -7,48 +7,110 @@ use crate::mapping::model::Mapping;
 use crate::mapping::names::{bytewise, quote_ident};
 
 pub(super) fn check(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
-    let (name, line) = (&mapping.source.table, mapping.source.line);
+    let source = &mapping.source;
+    let named = Named {
+        table: &source.table,
+        schema: source.schema.as_deref(),
+        relation: source.relation(),
+        tenant: &source.tenant,
+        line: source.line,
+    };
+    let Some((table, tracked)) = tracked_table(catalog, &named, findings) else { return };
+    structure::references(mapping, catalog, findings);
+    watched(mapping, catalog, findings);
+    structure::key(mapping, table, &tracked.key, findings);
+    walk(mapping, table, findings);
+    for join in &mapping.joins {
+        let named = Named {
+            table: &join.table,
+            schema: join.schema.as_deref(),
+            relation: join.relation(),
+            tenant: &join.tenant,
+            line: join.line,
+        };
+        let Some((joined, _)) = tracked_table(catalog, &named, findings) else { continue };
+        same_tenants((&source.tenant, table), &named, joined, findings);
+        structure::check_join(mapping, join, table, catalog, findings);
+    }
+    for touch in &mapping.touches {
+        let is_joined = mapping.joins.iter().any(|join| join.table == touch.table);
+        match catalog.tables.get(&touch.table).and_then(|touching| touching.tracked.as_ref()) {
+            Some(_) => structure::check_touch(mapping, touch, table, catalog, findings),
+            None if is_joined => {}
+            None => findings.refuse(touch.line, not_tracked(&touch.table, &touch.tenant)),
+        }
+    }
+}
+
+/// A table as a mapping names it.
+struct Named<'m> {
+    table: &'m str,
+    schema: Option<&'m str>,
+    relation: String,
+    tenant: &'m str,
+    line: u32,
+}
+
+/// The table, if it is there and tracked; says what stands in the way of reading it.
+fn tracked_table<'c>(
+    catalog: &'c Catalog,
+    named: &Named<'_>,
+    findings: &mut Findings<'_>,
+) -> Option<(&'c Table, &'c Tracked)> {
+    let name = named.table;
     let Some(table) = catalog.tables.get(name) else {
-        return findings.refuse(line, format!("there is no table {name:?}, or this role does not see it"));
+        findings.refuse(named.line, format!("there is no table {name:?}"));
+        return None;
     };
     let Some(tracked) = &table.tracked else {
-        return findings.refuse(
-            line,
-            format!(
-                "changes of {name:?} are not tracked: run tenant-sync table track {name} --tenant-column {}",
-                mapping.source.tenant
-            ),
-        );
+        findings.refuse(named.line, not_tracked(name, named.tenant));
+        return None;
     };
-    access(mapping, &table.access, findings);
-    if tracked.tenant != mapping.source.tenant {
+    access(named, &table.access, findings);
+    if tracked.tenant != named.tenant {
         findings.refuse(
-            line,
+            named.line,
             format!(
                 "{name:?} is tracked with the tenant column {:?}, and tenant says {:?}",
-                tracked.tenant, mapping.source.tenant
+                tracked.tenant, named.tenant
             ),
         );
     }
-    structure::references(mapping, catalog, findings);
-    watched(mapping, tracked, findings);
-    structure::key(mapping, table, &tracked.key, findings);
-    walk(mapping, table, findings);
+    Some((table, tracked))
+}
+
+fn not_tracked(name: &str, tenant: &str) -> String {
+    format!("changes of {name:?} are not tracked: run tenant-sync table track {name} --tenant-column {tenant}")
+}
+
+/// A joined row is one of the source row's tenant.
+fn same_tenants(source: (&str, &Table), named: &Named<'_>, joined: &Table, findings: &mut Findings<'_>) {
+    let (ours, theirs) = (source.1.columns.get(source.0), joined.columns.get(named.tenant));
+    if let (Some(ours), Some(theirs)) = (ours, theirs)
+        && ours.oid != theirs.oid
+    {
+        findings.refuse(
+            named.line,
+            format!(
+                "the tenant column of {:?} is {} and the source's is {}; they must have the same type",
+                named.table, theirs.type_name, ours.type_name
+            ),
+        );
+    }
 }
 
 /// Each missing privilege with what gives it.
-fn access(mapping: &Mapping, access: &Access, findings: &mut Findings<'_>) {
-    let (name, line) = (&mapping.source.table, mapping.source.line);
-    let role = quote_ident(&access.role);
+fn access(named: &Named<'_>, access: &Access, findings: &mut Findings<'_>) {
+    let (name, line, role) = (named.table, named.line, quote_ident(&access.role));
     if !access.schema {
-        let schema = quote_ident(mapping.source.schema.as_deref().unwrap_or_default());
+        let schema = quote_ident(named.schema.unwrap_or_default());
         findings.refuse(
             line,
             format!("this role may not use the schema of {name:?}: GRANT USAGE ON SCHEMA {schema} TO {role}"),
         );
     }
     if !access.select {
-        let table = mapping.source.relation();
+        let table = &named.relation;
         findings.refuse(line, format!("this role may not read {name:?}: GRANT SELECT ON {table} TO {role}"));
     }
     if access.hidden_rows {
@@ -60,18 +122,21 @@ fn access(mapping: &Mapping, access: &Access, findings: &mut Findings<'_>) {
 }
 
 /// A column whose changes are not watched would arrive late or never.
-fn watched(mapping: &Mapping, tracked: &Tracked, findings: &mut Findings<'_>) {
-    let Some(columns) = &tracked.columns else { return };
-    for column in &mapping.columns {
-        for reference in column.expr.references() {
+fn watched(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
+    let expressions = mapping.columns.iter().map(|column| (column.expr_line, &column.expr));
+    let conditions = mapping.joins.iter().filter_map(|join| Some((join.line, join.condition.as_ref()?)));
+    for (line, expression) in expressions.chain(conditions) {
+        for reference in expression.references() {
             let name = &reference.column;
-            let known = columns.contains(name) || tracked.key.contains(name) || tracked.tenant == *name;
-            if !known {
+            let Some(table) = mapping.table_of(&reference.alias) else { continue };
+            let tracked = catalog.tables.get(table).and_then(|table| table.tracked.as_ref());
+            let Some(tracked) = tracked else { continue };
+            let Some(columns) = &tracked.columns else { continue };
+            if !(columns.contains(name) || tracked.key.contains(name) || tracked.tenant == *name) {
                 findings.refuse(
-                    column.expr_line,
+                    line,
                     format!(
-                        "changes of the column {name:?} are not watched: track {:?} again, with it among --columns",
-                        mapping.source.table
+                        "changes of the column {name:?} are not watched: track {table:?} again, with it among --columns"
                     ),
                 );
             }
