@@ -17,6 +17,8 @@ create index "DeletedRow_fetch" on "DeletedRow" ("tenancyId", "tableName", "sequ
 create index "DeletedRow_age" on "DeletedRow" ("deletedAt");
 comment on table "DeletedRow" is 'Tombstones: key columns of what was deleted, nothing else. Purged once every target of the tenant is past them.';
 
+-- Written by the application's own transactions, so it is kept lean: each index costs a single-row write of a
+-- tracked table about 4 us and each CHECK about 2, of 35. A row is found by its id only once it has one.
 create table "ChangedRow" (
     "id" uuid primary key default gen_random_uuid(),
     "tenancyId" uuid not null,
@@ -25,12 +27,11 @@ create table "ChangedRow" (
     "changedAt" timestamptz not null default now(),
     "sequenceId" bigint,
     "shouldUpdateSequenceId" boolean not null default true,
-    "changedBy" xid8 not null default pg_current_xact_id(),
-    constraint "the key is an object of column and value" check (jsonb_typeof("primaryKey") = 'object')
+    "changedBy" xid8 not null default pg_current_xact_id()
 );
 create index "ChangedRow_pending" on "ChangedRow" ("changedBy", "tenancyId") where "shouldUpdateSequenceId";
 create index "ChangedRow_pending_by_tenancy" on "ChangedRow" ("tenancyId", "changedBy") where "shouldUpdateSequenceId";
-create index "ChangedRow_fetch" on "ChangedRow" ("tenancyId", "tableName", "sequenceId");
+create index "ChangedRow_fetch" on "ChangedRow" ("tenancyId", "tableName", "sequenceId") where "sequenceId" is not null;
 comment on table "ChangedRow" is 'Pointers to changed rows of the operator''s own tables, which carry no columns of ours.';
 
 insert into "SequencedRelation" ("relation", "keyColumns") values ('DeletedRow', '{id}'), ('ChangedRow', '{id}');

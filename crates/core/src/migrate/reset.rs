@@ -139,11 +139,18 @@ impl Migrator {
             (&SCHEMA_COMMENT, Type::TEXT),
         ];
         let rows = client.query_typed(DROPS, &parameters).await?;
-        Ok(rows.iter().map(|row| Drop { name: row.get(1), sql: row.get(2), is_schema: row.get(0) }).collect())
+        let mut drops = own_indexes(client, schema).await?;
+        drops.extend(rows.iter().map(|row| Drop {
+            name: row.get(1),
+            sql: row.get(2),
+            is_schema: row.get(0),
+        }));
+        Ok(drops)
     }
 }
 
-/// Indexes go with their tables. A schema that we made goes last, if it is empty by then.
+/// Indexes go with their tables. A schema that we made goes last, if it is empty by then. The functions of
+/// tracked tables take their triggers along, which needs no owner of those tables.
 const DROPS: &str = "
     with ns as (select oid from pg_namespace where nspname = $1),
     relation as (select c.* from pg_class c join ns on ns.oid = relnamespace where relname = any($2)),
@@ -163,6 +170,12 @@ const DROPS: &str = "
         select 4, format('%s %s', kind, oid::regprocedure), format('drop %s %s', kind, oid::regprocedure)
         from routine, lateral (select case prokind when 'p' then 'procedure' when 'a' then 'aggregate'
                                else 'function' end as kind) k
+      union all
+        select 1, format('function %s and its triggers', p.oid::regprocedure),
+               format('drop function %s cascade', p.oid::regprocedure)
+        from pg_proc p join ns on ns.oid = pronamespace
+        where prorettype = 'trigger'::regtype and proname ~ '^track_[0-9]+_(insert|update|delete|truncate|row)$'
+          and obj_description(p.oid, 'pg_proc') like 'tenant-sync: %'
       union all
         select 5, format('type %I', typname), format('drop type %I.%I', $1, typname)
         from pg_type join ns on ns.oid = typnamespace where typname = any($4)
@@ -226,13 +239,31 @@ async fn database(client: &impl GenericClient) -> Result<String, tokio_postgres:
     rows.first().map_or_else(|| Ok(String::new()), |row| row.try_get(0))
 }
 
+/// Indexes that we made on tracked tables.
+async fn own_indexes(client: &impl GenericClient, schema: &str) -> Result<Vec<Drop>, tokio_postgres::Error> {
+    let table = format!("{}.\"TrackedTable\"", quote(schema));
+    if !is_there(client, &table).await? {
+        return Ok(Vec::new());
+    }
+    let sql = format!(r#"select "ownIndex" from {table} where to_regclass("ownIndex") is not null order by 1"#);
+    let rows = client.query_typed(&sql, &[]).await?;
+    let drop = |index: String| Drop {
+        name: format!("index {index}"),
+        sql: format!("drop index {index}"),
+        is_schema: false,
+    };
+    Ok(rows.iter().map(|row| drop(row.get(0))).collect())
+}
+
+async fn is_there(client: &impl GenericClient, relation: &str) -> Result<bool, tokio_postgres::Error> {
+    let sql = "select from pg_class where oid = to_regclass($1)";
+    Ok(!client.query_typed(sql, &[(&relation, Type::TEXT)]).await?.is_empty())
+}
+
 /// Rows of `"ExternalDatabase"`, 0 if there is no such table.
 async fn targets(client: &impl GenericClient, schema: &str) -> Result<i64, tokio_postgres::Error> {
     let table = format!("{}.\"ExternalDatabase\"", quote(schema));
-    let exists = client
-        .query_typed("select from pg_class where oid = to_regclass($1)", &[(&table, Type::TEXT)])
-        .await?;
-    if exists.is_empty() {
+    if !is_there(client, &table).await? {
         return Ok(0);
     }
     let rows = client.query_typed(&format!("select count(*) from {table}"), &[]).await?;
