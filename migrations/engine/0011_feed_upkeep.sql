@@ -54,3 +54,43 @@ begin
     return request_fills(tracked_mappings, ended);
 end $$;
 comment on function settle_tenancies(text[]) is 'Notices when no transaction is left that may have overlooked a new tenancy; returns how many targets are compared once more.';
+
+create table "TrackingWatch" (
+    "id" boolean primary key default true,
+    "handledFault" bigint not null default 0,
+    "noticedFault" bigint,
+    "settlesAt" xid8,
+    constraint "there is one watch" check ("id")
+);
+insert into "TrackingWatch" default values;
+comment on table "TrackingWatch" is 'Up to which fault of the tracking the targets were compared. A fault is noticed first, and handled when every transaction that may have had it has ended.';
+
+-- Writes that could not be recorded: the mappings that read these tables are compared. `reads` names a feed for each
+-- of `mapping_names`. A fault without a row (rolled back, or beyond the rows that are kept) may be any table's.
+create function heal_tracking_faults(mapping_names text[], reads text[]) returns bigint
+    language plpgsql set search_path from current as $$
+declare
+    newest bigint;
+    watch "TrackingWatch";
+    feeds text[];
+    rows_there bigint;
+    concerned text[];
+begin
+    select case when s.is_called then s.last_value else 0 end into newest from tracking_fault_seq s;
+    select * into watch from "TrackingWatch" for no key update skip locked;
+    if watch is null or newest = watch."handledFault" then
+        return 0;
+    elsif watch."noticedFault" is null then
+        update "TrackingWatch" set "noticedFault" = newest, "settlesAt" = pg_snapshot_xmax(pg_current_snapshot());
+        return 0;
+    elsif watch."settlesAt" > pg_snapshot_xmin(pg_current_snapshot()) then
+        return 0;
+    end if;
+    select array_agg(distinct f."name"), count(*) into feeds, rows_there from "TrackingFault" f
+    where f."id" > watch."handledFault" and f."id" <= watch."noticedFault";
+    select array_agg(distinct u.mapping) into concerned from unnest(mapping_names, reads) as u (mapping, feed)
+    where u.feed = any (feeds) or rows_there < watch."noticedFault" - watch."handledFault";
+    update "TrackingWatch" set "handledFault" = watch."noticedFault", "noticedFault" = null, "settlesAt" = null;
+    return request_fills(coalesce(concerned, '{}'));
+end $$;
+comment on function heal_tracking_faults(text[], text[]) is 'Lets targets be compared with tables of which a write could not be recorded; returns how many targets.';

@@ -14,6 +14,10 @@ use uuid::Uuid;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+/// Partitions are looked at this often: new ones get triggers, for which a lock is needed.
+const PARTITIONS_INTERVAL: Duration = Duration::from_secs(10);
+/// Nobody's writes queue behind us for longer, when a lock is not to be had at once.
+const LOCK_TIMEOUT: &str = "set local lock_timeout = '200ms'";
 /// A step that is still running this long after the worker was asked to stop is dropped.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// Tenants looked at in one statement, and pointers of each.
@@ -24,17 +28,21 @@ pub(crate) async fn run(
     config: Arc<Config>,
     internal: Internal,
     fusebox: Arc<Fusebox>,
-    tracked: Vec<String>,
+    reads: Reads,
     stopping: CancellationToken,
 ) -> Result<(), Infallible> {
     let mut told = false;
-    let mut purged = Instant::now();
+    let (mut purged, mut looked) = (Instant::now(), Instant::now());
     while stopping.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
         if !fusebox.is_on(Switch::Sequencer).await {
             continue;
         }
         let step = async {
-            heal(&internal, &tracked).await?;
+            heal(&internal, &reads).await?;
+            if looked.elapsed() >= PARTITIONS_INTERVAL {
+                looked = Instant::now();
+                follow_partitions(&internal, &reads).await?;
+            }
             if purged.elapsed() >= PURGE_INTERVAL {
                 purged = Instant::now();
                 purge_all(&internal, config.sync.tombstone_retention).await?;
@@ -54,28 +62,76 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Names of the mappings that read tracked tables.
-pub(crate) fn tracked_mappings(mappings: &[Mapping]) -> Vec<String> {
-    mappings
-        .iter()
-        .filter(|mapping| mapping.source.is_tracked())
-        .map(|mapping| mapping.name.clone())
-        .collect()
+/// Which mapping reads which tracked tables: names of mappings, and for each the feed of a table that it reads.
+#[derive(Debug, Clone, Default)]
+pub struct Reads {
+    mappings: Vec<String>,
+    feeds: Vec<String>,
+}
+
+impl Reads {
+    /// What these mappings read.
+    #[must_use]
+    pub fn of(mappings: &[Mapping]) -> Self {
+        let mut reads = Self::default();
+        for mapping in mappings.iter().filter(|mapping| mapping.source.is_tracked()) {
+            let touching = mapping.touches.iter().map(|touch| &touch.table);
+            for feed in std::iter::once(&mapping.source.table).chain(touching) {
+                reads.mappings.push(mapping.name.clone());
+                reads.feeds.push(feed.clone());
+            }
+        }
+        reads
+    }
+
+    fn mappings_of(&self, feed: &str) -> Vec<&str> {
+        let pairs = self.mappings.iter().zip(&self.feeds);
+        pairs.filter(|(_, of)| *of == feed).map(|(mapping, _)| mapping.as_str()).collect()
+    }
 }
 
 /// Asks for another comparison where changes may have gone by unseen.
 ///
 /// # Errors
 /// Postgres does.
-pub async fn heal(internal: &Internal, tracked: &[String]) -> Result<(), DbError> {
+pub async fn heal(internal: &Internal, reads: &Reads) -> Result<(), DbError> {
     let client = internal.get().await?;
-    let statement = client.prepare_cached("select settle_tenancies($1)").await?;
-    let targets: i64 = client.query_one(&statement, &[&tracked]).await?.try_get(0)?;
+    let settle = client.prepare_cached("select settle_tenancies($1)").await?;
+    let targets: i64 = client.query_one(&settle, &[&reads.mappings]).await?.try_get(0)?;
     if targets > 0 {
         tracing::info!(
             targets,
             "rows may have been written before their tenant was known, comparing once more"
         );
+    }
+    let faults = client.prepare_cached("select heal_tracking_faults($1, $2)").await?;
+    let targets: i64 = client.query_one(&faults, &[&reads.mappings, &reads.feeds]).await?.try_get(0)?;
+    if targets > 0 {
+        tracing::warn!(
+            targets,
+            "writes of tracked tables could not be recorded, comparing; see tenant-sync table list and \"TrackingFault\""
+        );
+    }
+    Ok(())
+}
+
+/// Partitions that came or went took rows along that no trigger saw: new ones are watched, and all is compared.
+///
+/// # Errors
+/// Postgres does, also when a lock is not to be had at once; then it is tried again later.
+pub async fn follow_partitions(internal: &Internal, reads: &Reads) -> Result<(), DbError> {
+    let mut client = internal.get().await?;
+    for row in client.query("select tracked_partitions_changed()", &[]).await? {
+        let feed: String = row.try_get(0)?;
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(LOCK_TIMEOUT).await?;
+        let noted: bool =
+            transaction.query_one("select note_tracked_partitions($1)", &[&feed]).await?.try_get(0)?;
+        if noted {
+            transaction.execute("select request_fills($1)", &[&reads.mappings_of(&feed)]).await?;
+        }
+        transaction.commit().await?;
+        tracing::info!(table = feed, "its partitions have changed, comparing");
     }
     Ok(())
 }

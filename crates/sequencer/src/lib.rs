@@ -22,7 +22,7 @@ use tenant_sync_core::worker::backoff::Reconnect;
 use tenant_sync_core::worker::{Fusebox, Kind, Switch, Worker, finish_step};
 use tokio_util::sync::CancellationToken;
 
-pub use feed::{heal, purge_all};
+pub use feed::{Reads, follow_partitions, heal, purge_all};
 pub use pass::{Outcome, Pass, pass};
 pub use purge::{Purged, purge};
 pub use register::{Registered, register};
@@ -48,10 +48,10 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         "purge",
         purge::run(Arc::clone(&config), internal.clone(), worker.fusebox(), stopping.clone()),
     );
-    let tracked = feed::tracked_mappings(&mappings);
+    let reads = feed::Reads::of(&mappings);
     worker.spawn(
         "feed",
-        feed::run(Arc::clone(&config), internal.clone(), worker.fusebox(), tracked, stopping.clone()),
+        feed::run(Arc::clone(&config), internal.clone(), worker.fusebox(), reads, stopping.clone()),
     );
     worker.spawn("passes", passes(config, internal, worker.fusebox(), stopping));
     Ok(worker.run().await?)

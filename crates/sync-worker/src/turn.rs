@@ -207,7 +207,9 @@ impl Turn<'_> {
                 Verdict::WantsFill(why) => wanted.push((at, why)),
             }
         }
-        wanted.extend(slice.overflowing.iter().map(|at| (*at, "one change touches more rows than a slice holds")));
+        wanted.extend(
+            slice.overflowing.iter().map(|at| (*at, "one change touches more rows than a slice holds")),
+        );
         if slice.rows == 0 && wanted.is_empty() {
             wanted = self.emptied(&report.cursors).await?;
         }

@@ -3,5 +3,6 @@
 mod application;
 mod feed;
 mod first_table;
+mod healing;
 mod touches;
 mod types;

@@ -89,7 +89,9 @@ async fn a_change_of_a_joined_row_is_a_change_of_all_that_read_it() {
     let target = orders(&application, tenant).add().await;
     target.caught_up().await;
     let untouched = "select id, xmin from orders where customer is distinct from 'new name' order by id";
-    let before = target.rows("select id, xmin from orders where customer <> 'name 2' or customer is null order by id").await;
+    let before = target
+        .rows("select id, xmin from orders where customer <> 'name 2' or customer is null order by id")
+        .await;
     for change in [
         "update customers set name = 'new name' where id = 2",
         "update customers set secret = 'y' where id = 4",
@@ -117,7 +119,9 @@ async fn a_change_of_a_joined_row_is_a_change_of_all_that_read_it() {
 async fn a_change_may_touch_more_rows_than_a_slice_holds() {
     let application = shop(7).await;
     let inside = application.stack.internal();
-    inside.sql("insert into orders (org_id, customer_id, total) select 1, 2, n from generate_series(1, 50) n").await;
+    inside
+        .sql("insert into orders (org_id, customer_id, total) select 1, 2, n from generate_series(1, 50) n")
+        .await;
     let workers = application.stack.start_workers().await;
     let tenant = application.tenant("1").await;
     let target = orders(&application, tenant).add().await;

@@ -80,7 +80,9 @@ fn tracked_table<'c>(
 }
 
 fn not_tracked(name: &str, tenant: &str) -> String {
-    format!("changes of {name:?} are not tracked: run tenant-sync table track {name} --tenant-column {tenant}")
+    format!(
+        "changes of {name:?} are not tracked: run tenant-sync table track {name} --tenant-column {tenant}"
+    )
 }
 
 /// A joined row is one of the source row's tenant.
