@@ -1,8 +1,10 @@
 //! Tables of the operator's own: tracked, mapped, copied and followed, while their application notices nothing.
 
 mod application;
+mod checks;
 mod feed;
 mod first_table;
+mod guest;
 mod healing;
 mod touches;
 mod types;

@@ -1,0 +1,79 @@
+//! `mapping check` and `mapping new` say what is missing, and what to run.
+
+use super::application::{Application, INVOICES};
+
+async fn said(application: &Application, arguments: &[&str], code: i32) -> String {
+    let output = application.stack.cli().run(arguments).await;
+    assert_eq!(output.code, Some(code), "{arguments:?}: {output:?}");
+    output.stderr
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_named_with_what_gives_it() {
+    let application = Application::start(INVOICES).await;
+    let inside = application.stack.internal();
+    let unknown = said(&application, &["mapping", "new", "invoices"], 1).await;
+    assert!(unknown.contains("tenant-sync table track"), "{unknown}");
+    application.adopt("public.invoices", "org_id").await;
+    let again = said(&application, &["mapping", "new", "invoices"], 1).await;
+    assert!(again.contains("is not overwritten"), "{again}");
+
+    inside.sql("drop index invoices_of_org").await;
+    let index = said(&application, &["mapping", "check"], 1).await;
+    let create = "CREATE INDEX CONCURRENTLY ON \"public\".\"invoices\" (\"org_id\", \"id\")";
+    assert!(index.contains(create), "{index}");
+    inside.sql("create index invoices_of_org on invoices (org_id, id)").await;
+
+    inside.sql("alter table invoices rename to bills").await;
+    let renamed = said(&application, &["mapping", "check"], 1).await;
+    assert!(renamed.contains("there is no table \"public.invoices\""), "{renamed}");
+    inside.sql("alter table bills rename to invoices; select untrack_table('invoices')").await;
+    let untracked = said(&application, &["mapping", "check"], 1).await;
+    assert!(
+        untracked.contains("run tenant-sync table track public.invoices --tenant-column org_id"),
+        "{untracked}"
+    );
+}
+
+/// The workers' role may read our tables, and not the application's; later row-level security would hide rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_missing_privilege_is_named_with_its_grant() {
+    let mut application = Application::start(INVOICES).await;
+    application.adopt("public.invoices", "org_id").await;
+    let role = application.stack.internal().role("").await;
+    let ours = r#""TrackedTable", "SchemaMigration", "SequencedRelation""#;
+    application.stack.internal().sql(&format!("grant select on {ours} to {}", role.name)).await;
+    application.stack.set("database.url", &role.url);
+    let denied = said(&application, &["mapping", "check"], 1).await;
+    let grant = format!("GRANT SELECT ON \"public\".\"invoices\" TO \"{}\"", role.name);
+    assert!(denied.contains(&grant), "{denied}");
+
+    application
+        .stack
+        .internal()
+        .sql(&format!(
+            "grant select on invoices to {}; alter table invoices enable row level security",
+            role.name
+        ))
+        .await;
+    let hidden = said(&application, &["mapping", "check"], 1).await;
+    assert!(hidden.contains(&format!("ALTER ROLE \"{}\" BYPASSRLS", role.name)), "{hidden}");
+    application.stack.internal().sql(&format!("alter role {} bypassrls", role.name)).await;
+    said(&application, &["mapping", "check"], 0).await;
+}
+
+/// A column that is not watched would go stale in targets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_is_not_watched_cannot_be_read() {
+    let application = Application::start(INVOICES).await;
+    application.adopt("public.invoices", "org_id").await;
+    application.stack.internal().sql("select track_table('invoices', 'org_id', '{paid,number}')").await;
+    let unwatched = said(&application, &["mapping", "check"], 1).await;
+    for column in ["amount", "notes", "updated_at"] {
+        assert!(
+            unwatched.contains(&format!("changes of the column \"{column}\" are not watched")),
+            "{unwatched}"
+        );
+    }
+    assert!(!unwatched.contains("\"paid\" are not watched"), "{unwatched}");
+}
