@@ -3,6 +3,7 @@
 
 mod edges;
 mod keys;
+mod mappings;
 mod order;
 mod owners;
 mod pooler;
