@@ -2,6 +2,7 @@
 //! want with their own database.
 
 mod edges;
+mod emptied;
 mod keys;
 mod mappings;
 mod order;
