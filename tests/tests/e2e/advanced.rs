@@ -11,6 +11,7 @@ mod pooler;
 mod references;
 mod refused;
 mod roles;
+mod sessions;
 mod tenants;
 mod values;
 mod volume;
