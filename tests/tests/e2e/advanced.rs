@@ -12,6 +12,7 @@ mod references;
 mod refused;
 mod roles;
 mod sessions;
+mod switches;
 mod tenants;
 mod values;
 mod volume;
