@@ -11,6 +11,7 @@ mod pooler;
 mod references;
 mod refused;
 mod roles;
+mod secrets;
 mod sessions;
 mod switches;
 mod tenants;
