@@ -11,7 +11,7 @@ pub struct People {
     version: u32,
     columns: Vec<(String, String, String)>,
     required: Vec<String>,
-    indexes: Vec<String>,
+    indexes: Vec<(String, &'static str)>,
     key: String,
 }
 
@@ -49,7 +49,14 @@ impl People {
     /// An index on a column.
     #[must_use]
     pub fn index(mut self, column: &str) -> Self {
-        self.indexes.push(column.to_owned());
+        self.indexes.push((column.to_owned(), "btree"));
+        self
+    }
+
+    /// An index that takes values of any length.
+    #[must_use]
+    pub fn hash(mut self, column: &str) -> Self {
+        self.indexes.push((column.to_owned(), "hash"));
         self
     }
 
@@ -92,8 +99,8 @@ impl People {
                 text += "nullable = false\n";
             }
         }
-        for column in &self.indexes {
-            text += &format!("\n[[index]]\ncolumns = [\"{column}\"]\n");
+        for (column, method) in &self.indexes {
+            text += &format!("\n[[index]]\ncolumns = [\"{column}\"]\nmethod = \"{method}\"\n");
         }
         text
     }

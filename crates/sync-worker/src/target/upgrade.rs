@@ -9,6 +9,7 @@ use std::time::Duration;
 use tenant_sync_core::mapping::ddl::{MARKER, add_column, create_index, index_name, qualified};
 use tenant_sync_core::mapping::names::{quote_ident, quote_literal};
 use tenant_sync_core::target::class::{ErrorClass, TargetFault};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::state::Limits;
@@ -83,7 +84,13 @@ pub(crate) async fn build(client: &Client, statements: &[String], limits: Limits
         statements.join("; "),
         limits.statement.as_millis(),
     );
-    Ok(client.batch_execute(&sql).await?)
+    match client.batch_execute(&sql).await {
+        Err(error) if error.code() == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED) => {
+            let detail = "A value is too long for an index that the mapping gained: give its [[index]] method = \"hash\".";
+            Err(TurnError::Fault(TargetFault::new(ErrorClass::MappingConflict).with_detail(detail)))
+        }
+        other => Ok(other?),
+    }
 }
 
 async fn look(client: &Client, schema: &str, plan: &Plan) -> Result<Found, TurnError> {

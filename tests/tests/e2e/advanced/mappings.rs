@@ -109,6 +109,23 @@ async fn an_index_reaches_a_table_that_is_there_and_a_raised_version_compares_it
     assert_eq!((after.len(), rewritten), (50, 1), "the spoilt row alone was written");
 }
 
+/// Values that are there are longer than a btree takes.
+#[tokio::test]
+async fn an_index_that_cannot_be_built_is_refused_in_words_that_help() {
+    let stack = stack_with(&People::new()).await;
+    let (mut workers, tenant, target) = fill(&stack, &People::new(), 5).await;
+    workers.sync_worker.allow("the target failed");
+    let long = "(select string_agg(md5(random()::text || n), '') from generate_series(1, 200) n)";
+    tenant.sql(&format!(r#"update "ProjectUser" set "displayName" = {long}"#)).await;
+    target.caught_up().await;
+    stack.settled().await;
+    let changed = change(&mut workers, &People::new().index("label"), &stack, tenant).await;
+    changed.is("refused|mappingConflict").await;
+    assert!(changed.last_error().await.contains("\"hash\""), "{}", changed.last_error().await);
+    change(&mut workers, &People::new().hash("label"), &stack, tenant).await.is("ok|∅").await;
+    assert!(target.value(INDEXES).await.contains("USING hash (label)"));
+}
+
 #[tokio::test]
 async fn a_column_that_the_mapping_lost_stays_and_may_be_null() {
     let people = People::new().with("number", "integer", NUMBER).required();
