@@ -25,11 +25,13 @@ mod tests;
 
 pub use carry::{Carry, TEXT_SETTINGS};
 pub use check::{CheckError, CheckedColumn, CheckedMapping, SourceColumn, check};
-pub use ddl::{MARKER, add_column, create_indexes, create_table, qualified};
+pub use ddl::{MARKER, add_column, create_index, create_indexes, create_table, qualified};
 pub use error::{MappingError, MappingErrors};
 pub use expression::{Expression, FunctionCall, Reference, SOURCE_ALIAS};
 pub use load::load;
-pub use model::{Column, Dependency, Index, Join, Mapping, Source, Target, Touch, dependencies, reads};
+pub use model::{
+    Column, Dependency, Index, IndexMethod, Join, Mapping, Source, Target, Touch, dependencies, reads,
+};
 pub use names::{quote_ident, quote_literal};
 pub use parse::parse;
 pub use set::check_set;
