@@ -4,6 +4,7 @@ mod backlog;
 mod crowd;
 mod deletes;
 mod freshness;
+mod imports;
 mod lives;
 mod requests;
 mod road;

@@ -111,10 +111,16 @@ impl Reader<'_> {
             slice.parts.push((at, part));
         }
         if slice.complete {
-            self.read_flagged(session, &mut slice).await?;
-        }
-        if slice.complete && !budget.spent() {
-            self.read_fill(session, &mut slice, &mut budget).await?;
+            slice.complete = self.read_flagged(session, &mut slice).await?;
+            // While somebody imports more than a slice holds, a fill goes on as long as nothing in front of it
+            // could be missing: the rows of a first mapping refer to no other's.
+            let alone = slice.cursors.first().is_some_and(Cursor::filling);
+            if (slice.complete || alone) && !budget.spent() {
+                self.read_fill(session, &mut slice, &mut budget).await?;
+            }
+            if !slice.complete {
+                slice.flagged = 1; // At least: a fill has read rows whose last change has no id yet.
+            }
         }
         slice.parts.retain(|(_, part)| {
             !(part.rows.is_empty() && part.gone.is_empty() && part.large.is_empty() && part.range.is_none())
@@ -188,23 +194,25 @@ impl Reader<'_> {
         Ok((part, reached))
     }
 
-    /// The tail: flagged rows that have no id yet, so that the target equals this snapshot.
-    async fn read_flagged(&self, session: &Session<'_>, slice: &mut Slice) -> Result<(), SourceError> {
+    /// The tail: flagged rows that have no id yet, so that the target equals this snapshot. `false` = it is too much
+    /// for one slice, and none of it was taken: it comes in pieces, with its ids.
+    async fn read_flagged(&self, session: &Session<'_>, slice: &mut Slice) -> Result<bool, SourceError> {
         let largest = limit_bytes(self.bounds.largest_row);
         let limit = limit(self.bounds.rows);
         let mut budget = Budget { rows: self.bounds.rows, bytes: self.bounds.bytes };
-        for at in 0..self.plans.len() {
-            let plan = self.plans[at];
+        let mut tail = Vec::new();
+        for (at, plan) in self.plans.iter().enumerate() {
             let rows = self
                 .stream(session, &plan.statements.flagged, &[&self.tenancy, &limit, &largest], &mut budget)
                 .await?;
             let gone = self.all(session, &plan.statements.flagged_gone, &[&self.tenancy, &limit]).await?;
             if rows.stopped || to_i64(rows.rows.len()) >= limit || to_i64(gone.len()) >= limit {
-                // Too much for one slice: it comes in pieces, with its ids.
-                slice.complete = false;
-                return Ok(());
+                return Ok(false);
             }
-            slice.flagged += rows.rows.len() + gone.len();
+            tail.push((at, rows.rows, gone));
+        }
+        for (at, rows, gone) in tail {
+            slice.flagged += rows.len() + gone.len();
             let part = match slice.parts.iter_mut().find(|(of, _)| *of == at) {
                 Some((_, part)) => part,
                 None => {
@@ -213,9 +221,9 @@ impl Reader<'_> {
                     &mut slice.parts[newest].1
                 }
             };
-            part.add_flagged(plan, rows.rows, gone)?;
+            part.add_flagged(self.plans[at], rows, gone)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The next range of keys of the first mapping that fills.
