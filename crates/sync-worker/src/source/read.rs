@@ -64,18 +64,15 @@ impl Reader<'_> {
     pub(crate) async fn read(&self, cursors: &[Cursor], epoch: Option<Uuid>) -> Result<Slice, SourceError> {
         let mut session = self.internal.get().await?;
         let snapshot = begin(&mut session).await?;
-        let slice = self.read_in(&snapshot, cursors, epoch).await?;
-        snapshot.commit().await?;
-        Ok(slice)
+        // Dropped, it ends without anybody waiting for that: there is nothing to commit.
+        self.read_in(&snapshot, cursors, epoch).await
     }
 
     /// Only what a snapshot says besides rows.
     pub(crate) async fn look(&self, epoch: Option<Uuid>) -> Result<Snapshot, SourceError> {
         let mut session = self.internal.get().await?;
         let snapshot = begin(&mut session).await?;
-        let seen = self.snapshot(&snapshot, epoch).await?;
-        snapshot.commit().await?;
-        Ok(seen)
+        self.snapshot(&snapshot, epoch).await
     }
 
     async fn read_in(
@@ -164,10 +161,12 @@ impl Reader<'_> {
     ) -> Result<(SliceOf, Reach), SourceError> {
         let limit = limit(budget.rows);
         let largest = limit_bytes(self.bounds.largest_row);
-        let rows = self
-            .stream(session, &plan.statements.changed, &[&self.tenancy, &watermark, &limit, &largest], budget)
-            .await?;
-        let gone = self.all(session, &plan.statements.gone, &[&self.tenancy, &watermark, &limit]).await?;
+        let of_rows: [&(dyn ToSql + Sync); 4] = [&self.tenancy, &watermark, &limit, &largest];
+        // Asked together: each answer is a way to the server and back.
+        let (rows, gone) = tokio::try_join!(
+            self.stream(session, &plan.statements.changed, &of_rows, budget),
+            self.all(session, &plan.statements.gone, &of_rows[..3]),
+        )?;
         let arms = [
             Arm { last: last_id(&rows.rows)?, cut: rows.stopped || to_i64(rows.rows.len()) >= limit },
             Arm { last: last_id(&gone)?, cut: to_i64(gone.len()) >= limit },
@@ -202,10 +201,11 @@ impl Reader<'_> {
         let mut budget = Budget { rows: self.bounds.rows, bytes: self.bounds.bytes };
         let mut tail = Vec::new();
         for (at, plan) in self.plans.iter().enumerate() {
-            let rows = self
-                .stream(session, &plan.statements.flagged, &[&self.tenancy, &limit, &largest], &mut budget)
-                .await?;
-            let gone = self.all(session, &plan.statements.flagged_gone, &[&self.tenancy, &limit]).await?;
+            let of_rows: [&(dyn ToSql + Sync); 3] = [&self.tenancy, &limit, &largest];
+            let (rows, gone) = tokio::try_join!(
+                self.stream(session, &plan.statements.flagged, &of_rows, &mut budget),
+                self.all(session, &plan.statements.flagged_gone, &of_rows[..2]),
+            )?;
             if rows.stopped || to_i64(rows.rows.len()) >= limit || to_i64(gone.len()) >= limit {
                 return Ok(false);
             }
