@@ -11,6 +11,7 @@ use tenant_sync_core::mapping;
 use tenant_sync_core::queue::{Broker, Consumer};
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::target::dial::Dialer;
+use tenant_sync_core::worker::patience::{Setback, until_done};
 use tenant_sync_core::worker::{Kind, Switch, Worker, finish_step, listen};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -73,21 +74,21 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
 
 /// Checks the mappings against the live schema, waiting as long as the database cannot be reached.
 async fn plans(internal: &Internal, mappings: &[mapping::Mapping]) -> anyhow::Result<Vec<Plan>> {
-    loop {
-        match internal.get().await {
-            Ok(client) => {
-                let checked =
-                    mapping::check(mappings, &client).await.context("the mappings cannot be used")?;
-                let mut plans: Vec<Plan> = checked.iter().map(Plan::new).collect();
-                order::parents_first(&mut plans, &client).await?;
-                return Ok(plans);
-            }
-            Err(error) => {
-                tracing::debug!(%error, "waiting for the internal database");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
+    until_done("the mappings cannot be checked yet, waiting for the internal Postgres", || async {
+        let client = internal.get().await.map_err(|error| Setback::NotYet(error.to_string()))?;
+        checked(&client, mappings).await.map_err(Setback::Never)
+    })
+    .await
+}
+
+async fn checked(
+    client: &deadpool_postgres::Object,
+    mappings: &[mapping::Mapping],
+) -> anyhow::Result<Vec<Plan>> {
+    let checked = mapping::check(mappings, client).await.context("the mappings cannot be used")?;
+    let mut plans: Vec<Plan> = checked.iter().map(Plan::new).collect();
+    order::parents_first(&mut plans, client).await?;
+    Ok(plans)
 }
 
 async fn consume(
