@@ -8,4 +8,5 @@ mod imports;
 mod lives;
 mod requests;
 mod road;
+mod tables;
 mod takeover;

@@ -327,8 +327,9 @@ struct Streamed {
     stopped: bool,
 }
 
-/// A snapshot, with the settings pinned that decide how values look as text. Dropped, it is rolled back before
-/// the session serves anybody else.
+/// A snapshot, with the settings pinned that decide how values look as text. Whoever locks a whole table keeps the
+/// turn, and with it the target's lock, for a short while only. Dropped, it is rolled back before the session serves
+/// anybody else.
 async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, SourceError> {
     let snapshot = session
         .build_transaction()
@@ -337,7 +338,10 @@ async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, S
         .start()
         .await?;
     snapshot
-        .batch_execute(&format!("set local enable_seqscan = off; set local jit = off; {}", text_settings()))
+        .batch_execute(&format!(
+            "set local lock_timeout = '5s'; set local enable_seqscan = off; set local jit = off; {}",
+            text_settings()
+        ))
         .await?;
     Ok(snapshot)
 }
