@@ -364,7 +364,7 @@ impl Turn<'_> {
             self.plans.iter().zip(&report.cursors).map(|(plan, cursor)| Standing { plan, cursor }).collect();
         let picture = Picture {
             complete_as_of: report.complete_as_of,
-            flagged_rows: if slice.complete { i32::try_from(slice.flagged).unwrap_or(i32::MAX) } else { 0 },
+            flagged_rows: i32::try_from(slice.flagged).unwrap_or(i32::MAX),
             epoch: slice.snapshot.epoch.or(state.epoch),
         };
         self.bounded(settle::watermarks(self.client, self.schema, &standings, picture)).await?;
