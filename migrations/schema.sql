@@ -17,6 +17,8 @@ declare
     given_rows bigint;
     given_id bigint;
     asked bigint;
+    backlog boolean;
+    added bigint;
 begin
     rows_given := 0; tenancies := 0; targets_asked := 0; parked := 0; more := false;
     -- One allocation at a time, until commit; whoever comes second stands by.
@@ -45,9 +47,11 @@ begin
     if full_scan then
         before."fromXid" := '0'; before."revisit" := '{}';
     end if;
+    backlog := full_scan or before."backlog";
 
     if not sequencer_has_pending(before."fromXid", before."revisit")
-       and not exists (select from "SequencerBacklog" b where b."notBefore" is null or b."notBefore" <= now())
+       and not (backlog and exists (
+           select from "SequencerBacklog" b where b."notBefore" is null or b."notBefore" <= now()))
        and not full_scan
        and pg_snapshot_xmax(pg_current_snapshot())::text::numeric - before."fromXid"::text::numeric < 10000
     then
@@ -59,14 +63,15 @@ begin
     from sequencer_find(before."fromXid", before."revisit", batch_limit) f;
     snapshot := found.snapshot;
     -- What is found is looked at after this snapshot was taken: at least all that it shows is found.
+    with waiting as materialized (
+        select b."tenancyId" as t, b."fromXid" as x, b."servedPass" as served, b."notBefore" > now() as later
+        from "SequencerBacklog" b where backlog)
     select array_agg(b.t order by b.served, b.x), array_agg(b.x order by b.served, b.x) into todo, todo_from
     from (select c.t, min(c.x) as x, max(c.served) as served
           from (select u.t, u.x, 0 as served from unnest(found.tenancies, found.xids) as u (t, x)
-                where u.t is not null
-                  and not exists (select from "SequencerBacklog" b where b."tenancyId" = u.t and b."notBefore" > now())
+                where u.t not in (select w.t from waiting w where w.later)
                 union all
-                select b."tenancyId", b."fromXid", b."servedPass" from "SequencerBacklog" b
-                where b."notBefore" is null or b."notBefore" <= now()) c
+                select w.t, w.x, w.served from waiting w where w.later is not true) c
           group by c.t) b;
     tenancies := coalesce(cardinality(todo), 0);
 
@@ -94,6 +99,7 @@ begin
                         values (one.t, one.x, 1, now() + interval '1 second', sqlstate)
                         on conflict ("tenancyId") do update set "failures" = b."failures" + 1, "lastError" = sqlstate,
                             "notBefore" = now() + least(interval '1 minute', interval '1 second' * power(2, least(b."failures", 6)));
+                        backlog := true;
                     end;
                 end;
                 rows_given := rows_given + given_rows;
@@ -111,23 +117,27 @@ begin
         where not exists (select from "SequencerBacklog" k where k."tenancyId" = u.t and k."fromXid" <= u.x)
         on conflict ("tenancyId") do update set "fromXid" = excluded."fromXid",
             "servedPass" = greatest(b."servedPass", excluded."servedPass");
-        delete from "SequencerBacklog" b
-        where b."tenancyId" = any (todo[1:batch_limit]) and b."servedPass" <= coalesce(before."pass", 0);
+        get diagnostics added = row_count;
+        backlog := backlog or added > 0;
+        if backlog then
+            delete from "SequencerBacklog" b
+            where b."tenancyId" = any (todo[1:batch_limit]) and b."servedPass" <= coalesce(before."pass", 0);
+        end if;
         delete from "ParkedRow" k where k."retryAt" < now() - interval '1 day';
     end if;
 
-    insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt", "rows")
+    insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt", "rows", "backlog")
     values (coalesce(before."pass", 0) + 1, last_sequence_id,
             pg_snapshot_xmax(snapshot), array(select pg_snapshot_xip(snapshot)),
             case when full_scan then clock_timestamp() else before."scannedFullyAt" end,
-            rows_given);
+            rows_given, backlog and exists (select from "SequencerBacklog"));
     delete from "SequencerPass" p
     where p."pass" in (select o."pass" from "SequencerPass" o
                        where o."pass" < coalesce(before."pass", 0) - 10000 order by o."pass" limit 100);
     if targets_asked > 0 then
         perform pg_notify('tenant_sync_due', current_schema());
     end if;
-    more := rows_given > 0 and exists (
+    more := rows_given > 0 and backlog and exists (
         select from "SequencerBacklog" b where b."notBefore" is null or b."notBefore" <= now());
     outcome := 'done';
 end $$;
@@ -510,8 +520,8 @@ begin
     insert into "SourceEpoch" ("firstSequenceId", "reason")
     values (newest."lastSequenceId" + 1, 'a target was ahead of this database');
     perform setval('global_seq_id', greatest(watermark, (select last_value from global_seq_id)));
-    insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt")
-    values (newest."pass" + 1, watermark, newest."fromXid", newest."revisit", newest."scannedFullyAt");
+    insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt", "backlog")
+    values (newest."pass" + 1, watermark, newest."fromXid", newest."revisit", newest."scannedFullyAt", newest."backlog");
     return true;
 end $$;
 
@@ -1810,7 +1820,8 @@ CREATE TABLE public."SequencerPass" (
     "fromXid" xid8 NOT NULL,
     revisit xid8[] DEFAULT '{}'::xid8[] NOT NULL,
     "scannedFullyAt" timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    rows bigint DEFAULT 0 NOT NULL
+    rows bigint DEFAULT 0 NOT NULL,
+    backlog boolean DEFAULT false NOT NULL
 );
 
 COMMENT ON TABLE public."SequencerPass" IS 'Ledger of passes, newest last; appended, never updated, so that the newest is found at once under any old snapshot.';
@@ -1820,6 +1831,8 @@ COMMENT ON COLUMN public."SequencerPass"."lastSequenceId" IS 'The horizon: every
 COMMENT ON COLUMN public."SequencerPass"."fromXid" IS 'Pending changes of transactions before this one are all known (backlog), but for those in "revisit".';
 
 COMMENT ON COLUMN public."SequencerPass".revisit IS 'Transactions before "fromXid" that were still running.';
+
+COMMENT ON COLUMN public."SequencerPass".backlog IS 'Whether the pass left a row in "SequencerBacklog"; if not, nobody looks there (its dead rows stay while an old snapshot is held).';
 
 CREATE TABLE public."SourceEpoch" (
     number bigint NOT NULL,

@@ -21,12 +21,14 @@ create table "SequencerPass" (
     "fromXid" xid8 not null,
     "revisit" xid8[] not null default '{}',
     "scannedFullyAt" timestamptz not null default clock_timestamp(),
-    "rows" bigint not null default 0
+    "rows" bigint not null default 0,
+    "backlog" boolean not null default false
 );
 comment on table "SequencerPass" is 'Ledger of passes, newest last; appended, never updated, so that the newest is found at once under any old snapshot.';
 comment on column "SequencerPass"."lastSequenceId" is 'The horizon: every id up to here is visible wherever this row is.';
 comment on column "SequencerPass"."fromXid" is 'Pending changes of transactions before this one are all known (backlog), but for those in "revisit".';
 comment on column "SequencerPass"."revisit" is 'Transactions before "fromXid" that were still running.';
+comment on column "SequencerPass"."backlog" is 'Whether the pass left a row in "SequencerBacklog"; if not, nobody looks there (its dead rows stay while an old snapshot is held).';
 
 create table "SequencerBacklog" (
     "tenancyId" uuid primary key,

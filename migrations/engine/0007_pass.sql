@@ -337,6 +337,8 @@ declare
     given_rows bigint;
     given_id bigint;
     asked bigint;
+    backlog boolean;
+    added bigint;
 begin
     rows_given := 0; tenancies := 0; targets_asked := 0; parked := 0; more := false;
     -- One allocation at a time, until commit; whoever comes second stands by.
@@ -365,9 +367,11 @@ begin
     if full_scan then
         before."fromXid" := '0'; before."revisit" := '{}';
     end if;
+    backlog := full_scan or before."backlog";
 
     if not sequencer_has_pending(before."fromXid", before."revisit")
-       and not exists (select from "SequencerBacklog" b where b."notBefore" is null or b."notBefore" <= now())
+       and not (backlog and exists (
+           select from "SequencerBacklog" b where b."notBefore" is null or b."notBefore" <= now()))
        and not full_scan
        and pg_snapshot_xmax(pg_current_snapshot())::text::numeric - before."fromXid"::text::numeric < 10000
     then
@@ -379,14 +383,15 @@ begin
     from sequencer_find(before."fromXid", before."revisit", batch_limit) f;
     snapshot := found.snapshot;
     -- What is found is looked at after this snapshot was taken: at least all that it shows is found.
+    with waiting as materialized (
+        select b."tenancyId" as t, b."fromXid" as x, b."servedPass" as served, b."notBefore" > now() as later
+        from "SequencerBacklog" b where backlog)
     select array_agg(b.t order by b.served, b.x), array_agg(b.x order by b.served, b.x) into todo, todo_from
     from (select c.t, min(c.x) as x, max(c.served) as served
           from (select u.t, u.x, 0 as served from unnest(found.tenancies, found.xids) as u (t, x)
-                where u.t is not null
-                  and not exists (select from "SequencerBacklog" b where b."tenancyId" = u.t and b."notBefore" > now())
+                where u.t not in (select w.t from waiting w where w.later)
                 union all
-                select b."tenancyId", b."fromXid", b."servedPass" from "SequencerBacklog" b
-                where b."notBefore" is null or b."notBefore" <= now()) c
+                select w.t, w.x, w.served from waiting w where w.later is not true) c
           group by c.t) b;
     tenancies := coalesce(cardinality(todo), 0);
 
@@ -414,6 +419,7 @@ begin
                         values (one.t, one.x, 1, now() + interval '1 second', sqlstate)
                         on conflict ("tenancyId") do update set "failures" = b."failures" + 1, "lastError" = sqlstate,
                             "notBefore" = now() + least(interval '1 minute', interval '1 second' * power(2, least(b."failures", 6)));
+                        backlog := true;
                     end;
                 end;
                 rows_given := rows_given + given_rows;
@@ -431,23 +437,27 @@ begin
         where not exists (select from "SequencerBacklog" k where k."tenancyId" = u.t and k."fromXid" <= u.x)
         on conflict ("tenancyId") do update set "fromXid" = excluded."fromXid",
             "servedPass" = greatest(b."servedPass", excluded."servedPass");
-        delete from "SequencerBacklog" b
-        where b."tenancyId" = any (todo[1:batch_limit]) and b."servedPass" <= coalesce(before."pass", 0);
+        get diagnostics added = row_count;
+        backlog := backlog or added > 0;
+        if backlog then
+            delete from "SequencerBacklog" b
+            where b."tenancyId" = any (todo[1:batch_limit]) and b."servedPass" <= coalesce(before."pass", 0);
+        end if;
         delete from "ParkedRow" k where k."retryAt" < now() - interval '1 day';
     end if;
 
-    insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt", "rows")
+    insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt", "rows", "backlog")
     values (coalesce(before."pass", 0) + 1, last_sequence_id,
             pg_snapshot_xmax(snapshot), array(select pg_snapshot_xip(snapshot)),
             case when full_scan then clock_timestamp() else before."scannedFullyAt" end,
-            rows_given);
+            rows_given, backlog and exists (select from "SequencerBacklog"));
     delete from "SequencerPass" p
     where p."pass" in (select o."pass" from "SequencerPass" o
                        where o."pass" < coalesce(before."pass", 0) - 10000 order by o."pass" limit 100);
     if targets_asked > 0 then
         perform pg_notify('tenant_sync_due', current_schema());
     end if;
-    more := rows_given > 0 and exists (
+    more := rows_given > 0 and backlog and exists (
         select from "SequencerBacklog" b where b."notBefore" is null or b."notBefore" <= now());
     outcome := 'done';
 end $$;
@@ -485,8 +495,8 @@ begin
     insert into "SourceEpoch" ("firstSequenceId", "reason")
     values (newest."lastSequenceId" + 1, 'a target was ahead of this database');
     perform setval('global_seq_id', greatest(watermark, (select last_value from global_seq_id)));
-    insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt")
-    values (newest."pass" + 1, watermark, newest."fromXid", newest."revisit", newest."scannedFullyAt");
+    insert into "SequencerPass" ("pass", "lastSequenceId", "fromXid", "revisit", "scannedFullyAt", "backlog")
+    values (newest."pass" + 1, watermark, newest."fromXid", newest."revisit", newest."scannedFullyAt", newest."backlog");
     return true;
 end $$;
 comment on function note_source_rewound(bigint) is 'Begins a new epoch and lets the sequence jump past a watermark from a lost future; false if there is nothing to note.';

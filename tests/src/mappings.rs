@@ -10,13 +10,22 @@ use crate::stack::Stack;
 pub struct People {
     version: u32,
     columns: Vec<(String, String, String)>,
+    required: Vec<String>,
+    indexes: Vec<(String, &'static str)>,
+    key: String,
 }
 
 impl People {
     /// Version 1, with the columns `person` (the key) and `label`.
     #[must_use]
     pub fn new() -> Self {
-        let people = Self { version: 1, columns: Vec::new() };
+        let people = Self {
+            version: 1,
+            columns: Vec::new(),
+            required: Vec::new(),
+            indexes: Vec::new(),
+            key: "person".to_owned(),
+        };
         people.with("person", "uuid", r#"s."projectUserId""#).with("label", "text", r#"s."displayName""#)
     }
 
@@ -24,6 +33,37 @@ impl People {
     #[must_use]
     pub fn with(mut self, name: &str, kind: &str, expression: &str) -> Self {
         self.columns.push((name.to_owned(), kind.to_owned(), expression.to_owned()));
+        self
+    }
+
+    /// The last column may not be null.
+    ///
+    /// # Panics
+    /// Never: there is always one.
+    #[must_use]
+    pub fn required(mut self) -> Self {
+        self.required.push(self.columns.last().expect("a column").0.clone());
+        self
+    }
+
+    /// An index on a column.
+    #[must_use]
+    pub fn index(mut self, column: &str) -> Self {
+        self.indexes.push((column.to_owned(), "btree"));
+        self
+    }
+
+    /// An index that takes values of any length.
+    #[must_use]
+    pub fn hash(mut self, column: &str) -> Self {
+        self.indexes.push((column.to_owned(), "hash"));
+        self
+    }
+
+    /// Another key than `person`.
+    #[must_use]
+    pub fn key(mut self, column: &str) -> Self {
+        column.clone_into(&mut self.key);
         self
     }
 
@@ -49,12 +89,18 @@ impl People {
     fn text(&self) -> String {
         let mut text = format!(
             "name = \"people\"\nevent = \"person\"\nversion = {}\n\n[source]\ntable = \"ProjectUser\"\n\
-             tenant = \"tenancyId\"\n\n[target]\ntable = \"people\"\nkey = [\"person\"]\n",
-            self.version
+             tenant = \"tenancyId\"\n\n[target]\ntable = \"people\"\nkey = [\"{}\"]\n",
+            self.version, self.key
         );
         for (name, kind, expression) in &self.columns {
             text +=
                 &format!("\n[[column]]\nname = \"{name}\"\ntype = \"{kind}\"\nexpr = '''{expression}'''\n");
+            if self.required.contains(name) {
+                text += "nullable = false\n";
+            }
+        }
+        for (column, method) in &self.indexes {
+            text += &format!("\n[[index]]\ncolumns = [\"{column}\"]\nmethod = \"{method}\"\n");
         }
         text
     }

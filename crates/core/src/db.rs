@@ -1,6 +1,7 @@
 //! The internal Postgres: a pool of sessions whose `search_path` is the schema that holds everything of ours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use rustls::ClientConfig;
@@ -8,6 +9,14 @@ use secrecy::ExposeSecret;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::Database;
+
+/// A server that is gone without a word is noticed after 10 + 3 × 5 s, whether we wait for it or it for us.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(25);
+/// What tokio-postgres takes where the connection string says nothing.
+const LIBRARY_KEEPALIVE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Why the internal Postgres could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -142,9 +151,25 @@ fn session_config(database: &Database, program: &str) -> Result<tokio_postgres::
             database.statement_timeout.as_millis()
         ))
         .application_name(format!("tenant-sync {program}"))
-        .connect_timeout(database.connect_timeout)
-        .keepalives_idle(std::time::Duration::from_secs(10));
+        .connect_timeout(database.connect_timeout);
+    notice_silence(&mut config);
     Ok(config)
+}
+
+/// Bounds for a connection that is dead without a word, where the connection string sets none of its own.
+fn notice_silence(config: &mut tokio_postgres::Config) {
+    if config.get_keepalives_idle() == LIBRARY_KEEPALIVE_IDLE {
+        config.keepalives_idle(KEEPALIVE_IDLE);
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(KEEPALIVE_INTERVAL);
+    }
+    if config.get_keepalives_retries().is_none() {
+        config.keepalives_retries(KEEPALIVE_RETRIES);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(UNACKNOWLEDGED_MAX);
+    }
 }
 
 /// The startup packet splits `options` at blanks unless they are escaped.
@@ -161,4 +186,37 @@ fn tls_connector() -> Result<MakeRustlsConnect, DbError> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Idle time, interval, probes, time without an acknowledgement, as a session is opened with `parameters`.
+    fn bounds(parameters: &str) -> (u64, u64, u32, u64) {
+        let url = format!("postgres://me@127.0.0.1/db{parameters}");
+        let given = ("TENANT_SYNC_DATABASE__URL".to_owned(), url);
+        let config = crate::config::Config::from_sources(None, [given]).expect("a configuration");
+        let config = session_config(&config.database, "test").expect("a session");
+        assert!(config.get_keepalives());
+        (
+            config.get_keepalives_idle().as_secs(),
+            config.get_keepalives_interval().expect("set").as_secs(),
+            config.get_keepalives_retries().expect("set"),
+            config.get_tcp_user_timeout().expect("set").as_secs(),
+        )
+    }
+
+    #[test]
+    fn a_connection_that_is_silently_gone_is_noticed_within_half_a_minute() {
+        let (idle, interval, retries, unacknowledged) = bounds("");
+        assert!(idle + interval * u64::from(retries) <= 30 && unacknowledged <= 30);
+    }
+
+    #[test]
+    fn the_connection_string_may_set_bounds_of_its_own() {
+        let own = "?keepalives_idle=60&keepalives_interval=7&keepalives_retries=9&tcp_user_timeout=40";
+        assert_eq!(bounds(own), (60, 7, 9, 40));
+        assert_eq!(bounds("?keepalives_interval=1"), (10, 1, 3, 25));
+    }
 }

@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tenant_sync_core::config::Config;
-use tenant_sync_core::db::Internal;
+use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::mapping;
 use tenant_sync_core::worker::backoff::Reconnect;
 use tenant_sync_core::worker::{Fusebox, Kind, Switch, Worker, finish_step};
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 pub use feed::{Reads, follow_partitions, heal, purge_all};
@@ -78,12 +79,17 @@ async fn passes(
                 if faults.failures() == 1 {
                     tracing::warn!(error = format!("{error:#}"), "a pass failed, trying again");
                 }
-                wait
+                // Somebody locks a whole table (TRUNCATE, ALTER TABLE). The pass has waited for it already.
+                if locked_out(&error) { config.sequencer.poll_interval } else { wait }
             }
         };
         stopping.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
     Ok(())
+}
+
+fn locked_out(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(DbError::Query(error)) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
 }
 
 /// One pass, if the switch is on.

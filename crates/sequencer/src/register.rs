@@ -5,10 +5,14 @@
 //! costs a rewrite that the target then skips.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::mapping::{self, Dependency, Mapping};
+<<<<<<< HEAD
+=======
+use tenant_sync_core::outbox;
+use tenant_sync_core::worker::patience::{Setback, until_done};
+>>>>>>> main
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
@@ -31,28 +35,20 @@ impl Registered {
 }
 
 /// Registers as soon as Postgres can be reached and no application transaction is in the way.
-pub(crate) async fn when_reachable(internal: &Internal, mappings: &[Mapping]) -> anyhow::Result<()> {
-    let mut told = false;
-    loop {
-        let reason = match internal.get().await {
-            Ok(mut client) => match register(&mut client, mappings).await {
-                Ok(registered) if registered.is_empty() => return Ok(()),
-                Ok(registered) => {
-                    tracing::info!(columns = ?registered.columns, dependencies = registered.dependencies.len(),
-                        "the mappings read more than before; what depends on it is filled again");
-                    return Ok(());
-                }
-                Err(error) if passes(&error) => error.to_string(),
-                Err(error) => return Err(error.into()),
-            },
-            Err(error) => error.to_string(),
-        };
-        if !told {
-            tracing::warn!(reason, "the mappings' needs cannot be registered yet, trying again");
-            told = true;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+pub(crate) async fn when_reachable(internal: &Internal, mappings: &[Mapping]) -> Result<(), DbError> {
+    let waiting = "the mappings' needs cannot be registered yet, trying again";
+    let registered = until_done(waiting, || async {
+        let mut client = internal.get().await.map_err(|error| Setback::NotYet(error.to_string()))?;
+        register(&mut client, mappings).await.map_err(|error| {
+            if passes(&error) { Setback::NotYet(error.to_string()) } else { Setback::Never(error) }
+        })
+    })
+    .await?;
+    if !registered.is_empty() {
+        tracing::info!(columns = ?registered.columns, dependencies = registered.dependencies.len(),
+            "the mappings read more than before; what depends on it is filled again");
     }
+    Ok(())
 }
 
 fn passes(error: &DbError) -> bool {

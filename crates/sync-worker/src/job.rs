@@ -72,12 +72,21 @@ impl Jobs {
 
     async fn try_run(&self, job: &Job) -> Result<Outcome, DbError> {
         let client = self.internal.get().await?;
-        let taken = outbox::take(&client, job.held, &self.worker, self.config.sync.run_lease).await?;
-        let Some(taken) = taken else { return Ok(Outcome::Stale) };
-        let settings = progress::settings(&client, &taken.target).await?;
+        // On one connection: the settings are read after the row was taken, without waiting for that to be told.
+        let (taken, settings) = tokio::join!(
+            outbox::take(&client, job.held, &self.worker, self.config.sync.run_lease),
+            progress::settings(&client, &job.target),
+        );
+        let Some(taken) = taken? else { return Ok(Outcome::Stale) };
+        // Whose row it is, the row says, not the message.
+        let settings = if taken.target == job.target {
+            settings?
+        } else {
+            progress::settings(&client, &taken.target).await?
+        };
         drop(client);
         let Some(settings) = settings.filter(|settings| !settings.paused) else {
-            self.finish(&taken).await?;
+            Self::end(&self.internal.get().await?, &taken, true).await?;
             return Ok(Outcome::NoTarget);
         };
         let plans = self.plans_of(&settings);
@@ -109,7 +118,7 @@ impl Jobs {
             tokio::time::sleep(STOP_WITHIN).await;
         };
         tokio::select! {
-            turned = self.turn(taken, settings, plans) => turned,
+            turned = Box::pin(self.turn(taken, settings, plans)) => turned,
             () = self.keep_lease(taken.held) => Err(TurnError::GivenUp),
             () = stop => Err(TurnError::GivenUp),
         }
@@ -210,33 +219,41 @@ impl Jobs {
         // The target has it; whether the request's row says so, too, is not sure yet.
         let _ = failpoint::reach("sync.before_finish").await;
         let client = self.internal.get().await?;
-        progress::record(&client, &taken.target, plans, settings, report).await?;
         let refuses_rows = report.refused.iter().any(|rows| *rows > 0);
-        progress::succeeded(&client, &taken.target, refuses_rows).await?;
+        progress::prepare(&client).await?;
+        // On one connection, in this order, without waiting in between. The row comes last.
+        let (recorded, succeeded, ended) = tokio::join!(
+            progress::record(&client, &taken.target, plans, settings, report),
+            progress::succeeded(&client, &taken.target, refuses_rows),
+            Self::end(&client, taken, report.finished),
+        );
+        recorded?;
+        succeeded?;
         if settings.failures > 0 {
             tracing::info!(tenancy = %taken.target.tenancy_id, target = taken.target.database_id,
                 failures = settings.failures, "the target works again");
         }
-        drop(client);
-        if report.finished {
-            return self.finish(taken).await;
-        }
-        let client = self.internal.get().await?;
-        outbox::continue_bulk(&client, taken.held).await?;
-        outbox::notify(&client).await?;
-        Ok(Outcome::More)
+        Ok(ended?)
     }
 
-    async fn finish(&self, taken: &Taken) -> Result<Outcome, DbError> {
-        let client = self.internal.get().await?;
-        Ok(match outbox::finish(&client, taken.held, taken.counter).await? {
-            Finished::Gone => Outcome::UpToDate,
-            Finished::AskedAgain => {
-                outbox::notify(&client).await?;
-                Outcome::More
+    /// Says in the request's row that the turn is over.
+    async fn end(
+        client: &deadpool_postgres::Object,
+        taken: &Taken,
+        finished: bool,
+    ) -> Result<Outcome, tokio_postgres::Error> {
+        let outcome = if finished {
+            match outbox::finish(client, taken.held, taken.counter).await? {
+                Finished::Gone => return Ok(Outcome::UpToDate),
+                Finished::Lost => return Ok(Outcome::Stale),
+                Finished::AskedAgain => Outcome::More,
             }
-            Finished::Lost => Outcome::Stale,
-        })
+        } else {
+            outbox::continue_bulk(client, taken.held).await?;
+            Outcome::More
+        };
+        outbox::notify(client).await?;
+        Ok(outcome)
     }
 
     async fn failed(&self, taken: &Taken, settings: &Settings, error: TurnError) -> Result<Outcome, DbError> {

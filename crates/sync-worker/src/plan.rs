@@ -11,6 +11,8 @@ pub(crate) struct Column {
     pub(crate) name: String,
     /// As the DDL says it.
     pub(crate) type_text: String,
+    /// As Postgres writes it.
+    pub(crate) type_name: String,
     /// Type on the wire: the column's own if its binary form is portable, else text.
     pub(crate) wire: Type,
     pub(crate) array: Type,
@@ -20,6 +22,7 @@ pub(crate) struct Column {
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) mapping: Mapping,
+    /// What the target holds, then its indexes: `<hash>:<hash>`.
     pub(crate) fingerprint: String,
     pub(crate) columns: Vec<Column>,
     /// Positions of the target's key columns among `columns`, in the key's order.
@@ -44,7 +47,13 @@ impl Plan {
                 // A type that no array is known of travels as text, whatever its binary form.
                 let (wire, array) =
                     array_of(&wire).map_or((Type::TEXT, Type::TEXT_ARRAY), |array| (wire, array));
-                Column { name: column.name.clone(), type_text: column.type_text.clone(), wire, array }
+                Column {
+                    name: column.name.clone(),
+                    type_text: column.type_text.clone(),
+                    type_name: checked.type_name.clone(),
+                    wire,
+                    array,
+                }
             })
             .collect();
         let key: Vec<usize> = mapping
@@ -55,7 +64,14 @@ impl Plan {
             .collect();
         let key_columns = key.iter().filter_map(|at| columns.get(*at).cloned()).collect();
         let statements = source_sql::Statements::new(checked, &columns);
-        Self { fingerprint: mapping.fingerprint(), mapping, columns, key, key_columns, statements }
+        let fingerprint = format!("{}:{}", mapping.fingerprint(), mapping.index_fingerprint());
+        Self { fingerprint, mapping, columns, key, key_columns, statements }
+    }
+
+    /// Whether a table with this fingerprint and version holds what this mapping says, whatever its indexes are.
+    pub(crate) fn same_content(&self, fingerprint: &str, version: Option<i32>) -> bool {
+        let content = |print: &str| print.split(':').next().map(str::to_owned);
+        version == Some(self.mapping.version) && content(fingerprint) == content(&self.fingerprint)
     }
 
     pub(crate) fn name(&self) -> &str {

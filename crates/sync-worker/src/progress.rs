@@ -55,6 +55,41 @@ pub(crate) async fn settings(client: &Object, target: &TargetKey) -> Result<Opti
     }))
 }
 
+const RECORD: &str = r#"insert into "SyncState" as s ("tenancyId", "databaseId", "mappingName", "lastSyncedSequenceId",
+      "completeAsOf", "mappingVersion", "filling", "fillPosition", "rowsWritten", "refusedRows")
+    select $1, $2, v.name, v.mark, case when not v.filling then $3::timestamptz end, v.version, v.filling,
+      v.position::jsonb, v.rows, v.refused
+    from unnest($4::text[], $5::int8[], $6::int4[], $7::bool[], $8::int8[], $9::int4[], $10::bool[], $11::text[])
+      as v (name, mark, version, filling, rows, refused, asked, position)
+    where exists (select from "ExternalDatabase" d where d."tenancyId" = $1 and d."id" = $2 for key share)
+    on conflict ("tenancyId", "databaseId", "mappingName") do update set
+      "lastSyncedSequenceId" = excluded."lastSyncedSequenceId",
+      "completeAsOf" = coalesce(excluded."completeAsOf", s."completeAsOf"),
+      "mappingVersion" = excluded."mappingVersion", "filling" = excluded."filling",
+      "fillPosition" = excluded."fillPosition",
+      "fillStartedAt" = case
+        when excluded."filling" and not (s."filling" or s."fillRequested") then now()
+        when excluded."filling" or (s."fillRequested" and not $10[array_position($4::text[], s."mappingName")])
+          then s."fillStartedAt" end,
+      "rowsWritten" = s."rowsWritten" + excluded."rowsWritten", "refusedRows" = excluded."refusedRows",
+      "fillRequested" = s."fillRequested" and not $10[array_position($4::text[], s."mappingName")],
+      "updatedAt" = now()"#;
+
+const SUCCEEDED: &str = r#"update "ExternalDatabase" set "lastSuccessAt" = now(), "consecutiveFailures" = 0, "nextAttemptAt" = null,
+      "lastError" = null, "lastErrorClass" = null,
+      "state" = case when "state" = 'paused' then 'paused' else 'ok' end,
+      "nextVisitAt" = case when $3 then least("nextVisitAt", now() + interval '10 seconds') else "nextVisitAt" end
+    where "tenancyId" = $1 and "id" = $2
+      and ($3 or "state" <> 'ok' or "lastError" is not null or "lastSuccessAt" is null
+           or "lastSuccessAt" < now() - interval '10 seconds')"#;
+
+/// Prepares what a turn that went well says, so that it can be said in one go.
+pub(crate) async fn prepare(client: &Object) -> Result<(), Error> {
+    client.prepare_cached(RECORD).await?;
+    client.prepare_cached(SUCCEEDED).await?;
+    Ok(())
+}
+
 /// Records what a turn did, for status and sweep. The truth is in the target.
 pub(crate) async fn record(
     client: &Object,
@@ -63,29 +98,7 @@ pub(crate) async fn record(
     settings: &Settings,
     report: &Report,
 ) -> Result<(), Error> {
-    let statement = client
-        .prepare_cached(
-            r#"insert into "SyncState" as s ("tenancyId", "databaseId", "mappingName", "lastSyncedSequenceId",
-                 "completeAsOf", "mappingVersion", "filling", "fillPosition", "rowsWritten", "refusedRows")
-               select $1, $2, v.name, v.mark, case when not v.filling then $3::timestamptz end, v.version, v.filling,
-                 v.position::jsonb, v.rows, v.refused
-               from unnest($4::text[], $5::int8[], $6::int4[], $7::bool[], $8::int8[], $9::int4[], $10::bool[], $11::text[])
-                 as v (name, mark, version, filling, rows, refused, asked, position)
-               where exists (select from "ExternalDatabase" d where d."tenancyId" = $1 and d."id" = $2 for key share)
-               on conflict ("tenancyId", "databaseId", "mappingName") do update set
-                 "lastSyncedSequenceId" = excluded."lastSyncedSequenceId",
-                 "completeAsOf" = coalesce(excluded."completeAsOf", s."completeAsOf"),
-                 "mappingVersion" = excluded."mappingVersion", "filling" = excluded."filling",
-                 "fillPosition" = excluded."fillPosition",
-                 "fillStartedAt" = case
-                   when excluded."filling" and not (s."filling" or s."fillRequested") then now()
-                   when excluded."filling" or (s."fillRequested" and not $10[array_position($4::text[], s."mappingName")])
-                     then s."fillStartedAt" end,
-                 "rowsWritten" = s."rowsWritten" + excluded."rowsWritten", "refusedRows" = excluded."refusedRows",
-                 "fillRequested" = s."fillRequested" and not $10[array_position($4::text[], s."mappingName")],
-                 "updatedAt" = now()"#,
-        )
-        .await?;
+    let statement = client.prepare_cached(RECORD).await?;
     let names: Vec<&str> = plans.iter().map(|plan| plan.name()).collect();
     let marks: Vec<i64> = report.cursors.iter().map(|cursor| cursor.watermark).collect();
     let versions: Vec<i32> = plans.iter().map(|plan| plan.mapping.version).collect();
@@ -120,17 +133,7 @@ pub(crate) async fn record(
 
 /// The target took a turn: its breaker closes. One that refuses rows is visited again soon, to try those again.
 pub(crate) async fn succeeded(client: &Object, target: &TargetKey, refuses_rows: bool) -> Result<(), Error> {
-    let statement = client
-        .prepare_cached(
-            r#"update "ExternalDatabase" set "lastSuccessAt" = now(), "consecutiveFailures" = 0, "nextAttemptAt" = null,
-                 "lastError" = null, "lastErrorClass" = null,
-                 "state" = case when "state" = 'paused' then 'paused' else 'ok' end,
-                 "nextVisitAt" = case when $3 then least("nextVisitAt", now() + interval '10 seconds') else "nextVisitAt" end
-               where "tenancyId" = $1 and "id" = $2
-                 and ($3 or "state" <> 'ok' or "lastError" is not null or "lastSuccessAt" is null
-                      or "lastSuccessAt" < now() - interval '10 seconds')"#,
-        )
-        .await?;
+    let statement = client.prepare_cached(SUCCEEDED).await?;
     client.execute(&statement, &[&target.tenancy_id, &target.database_id, &refuses_rows]).await?;
     Ok(())
 }

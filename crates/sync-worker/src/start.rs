@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tenant_sync_core::config::Config;
-use tenant_sync_core::db::Internal;
-use tenant_sync_core::mapping;
+use tenant_sync_core::db::{DbError, Internal};
+use tenant_sync_core::mapping::{self, CheckError};
 use tenant_sync_core::queue::{Broker, Consumer};
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::target::dial::Dialer;
+use tenant_sync_core::worker::patience::{Setback, until_done};
 use tenant_sync_core::worker::{Kind, Switch, Worker, finish_step, listen};
 use tokio::sync::Notify;
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::job::{Jobs, Outcome};
@@ -73,21 +75,31 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
 
 /// Checks the mappings against the live schema, waiting as long as the database cannot be reached.
 async fn plans(internal: &Internal, mappings: &[mapping::Mapping]) -> anyhow::Result<Vec<Plan>> {
-    loop {
-        match internal.get().await {
-            Ok(client) => {
-                let checked =
-                    mapping::check(mappings, &client).await.context("the mappings cannot be used")?;
-                let mut plans: Vec<Plan> = checked.iter().map(Plan::new).collect();
-                order::parents_first(&mut plans, &client).await?;
-                return Ok(plans);
+    until_done("the mappings cannot be checked yet, waiting for the internal Postgres", || async {
+        let client = internal.get().await.map_err(|error| Setback::NotYet(error.to_string()))?;
+        let checked = match mapping::check(mappings, &client).await {
+            Ok(checked) => checked,
+            Err(CheckError::Database(error)) if passes(&error) => {
+                return Err(Setback::NotYet(error.to_string()));
             }
-            Err(error) => {
-                tracing::debug!(%error, "waiting for the internal database");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
+            Err(error) => return Err(Setback::Never(error.into())),
+        };
+        let mut plans: Vec<Plan> = checked.iter().map(Plan::new).collect();
+        order::parents_first(&mut plans, &client)
+            .await
+            .map_err(|error| Setback::Never(anyhow::Error::from(error)))?;
+        Ok::<_, Setback<anyhow::Error>>(plans)
+    })
+    .await
+    .context("the mappings cannot be used")
+}
+
+/// A lost session, or somebody who locks a whole table for longer than a statement may take.
+fn passes(error: &DbError) -> bool {
+    let DbError::Query(error) = error else { return true };
+    error.code().is_none_or(|code| {
+        [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE, SqlState::ADMIN_SHUTDOWN].contains(code)
+    })
 }
 
 async fn consume(

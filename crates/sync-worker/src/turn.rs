@@ -20,10 +20,12 @@ use crate::standing::{self, Verdict};
 use crate::target::settle::{self, Picture, Standing};
 use crate::target::setup::{self, Table};
 use crate::target::state::{self, Limits, Opened, Owner, State};
-use crate::target::{Means, Refusal, Statements, Writer};
+use crate::target::{Means, Refusal, Statements, Writer, upgrade};
 
 /// A turn of a healthy target ends after this long even if there is more: others wait for its place.
 const TURN_TIME: Duration = Duration::from_secs(10);
+/// Columns, then indexes, then rows: each is committed before the next.
+const STEPS_MAX: usize = 3;
 /// Refused rows that are tried again in one turn, for each mapping.
 const RETRIES_MAX: i64 = 1000;
 
@@ -126,7 +128,7 @@ impl Turn<'_> {
     /// Takes the lock and brings the tables up to the mappings. A table that had to be altered is committed first, and
     /// the lock taken anew: its readers wait for the change itself, never for the rows.
     async fn opened_and_prepared(&self) -> Result<(State, Report), TurnError> {
-        for _ in 0..2 {
+        for _ in 0..STEPS_MAX {
             let state = self.open().await?;
             reach("sync.after_lock").await?;
             match self.prepare(&state).await? {
@@ -155,7 +157,7 @@ impl Turn<'_> {
 
     /// Brings the tables up to the mappings, and says where each mapping stands; `None` = a table was altered.
     async fn prepare(&self, state: &State) -> Result<Option<Report>, TurnError> {
-        let mut altered = false;
+        let (mut altered, mut built) = (false, false);
         let mut report = Report {
             cursors: Vec::new(),
             finished: false,
@@ -174,6 +176,13 @@ impl Turn<'_> {
             match table {
                 Table::WantsFill(why) => report.fills.push((at, why)),
                 Table::Altered => altered = true,
+                // Not while this transaction keeps readers of another table waiting.
+                Table::LacksIndexes(_) if altered => {}
+                Table::LacksIndexes(missing) => {
+                    let build = upgrade::build(self.client, &missing, self.limits());
+                    self.within(upgrade::INDEXES_WITHIN + Duration::from_secs(5), build).await?;
+                    built = true;
+                }
                 Table::Unchanged if self.fill_requested.contains(plan.name()) => {
                     report.fills.push((at, "a resync was asked for"));
                 }
@@ -185,7 +194,7 @@ impl Turn<'_> {
         if self.fresh {
             self.bounded(setup::privileges(self.client, self.schema, self.plans, self.readers)).await?;
         }
-        Ok((!altered).then_some(report))
+        Ok((!altered && !built).then_some(report))
     }
 
     /// Reads the first slice; what its snapshot says may mean that mappings are to be filled.
@@ -361,7 +370,7 @@ impl Turn<'_> {
             self.plans.iter().zip(&report.cursors).map(|(plan, cursor)| Standing { plan, cursor }).collect();
         let picture = Picture {
             complete_as_of: report.complete_as_of,
-            flagged_rows: if slice.complete { i32::try_from(slice.flagged).unwrap_or(i32::MAX) } else { 0 },
+            flagged_rows: i32::try_from(slice.flagged).unwrap_or(i32::MAX),
             epoch: slice.snapshot.epoch.or(state.epoch),
         };
         self.bounded(settle::watermarks(self.client, self.schema, &standings, picture)).await?;
@@ -397,8 +406,18 @@ impl Turn<'_> {
 
     /// The server ends each statement in time; this is for a server that does not answer at all. What is
     /// bounded here has a handful of statements.
-    async fn bounded<T>(&self, work: impl Future<Output = Result<T, TurnError>>) -> Result<T, TurnError> {
-        let limit = self.config.statement_timeout * 4 + Duration::from_secs(5);
+    fn bounded<T>(
+        &self,
+        work: impl Future<Output = Result<T, TurnError>>,
+    ) -> impl Future<Output = Result<T, TurnError>> {
+        self.within(self.config.statement_timeout * 4 + Duration::from_secs(5), work)
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, TurnError>>,
+    ) -> Result<T, TurnError> {
         match tokio::time::timeout(limit, work).await {
             Ok(done) => done,
             Err(_) => Err(TurnError::Fault(

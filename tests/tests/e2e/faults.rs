@@ -2,6 +2,7 @@
 //! nobody had to do anything.
 
 mod brokers;
+mod hostile;
 mod servers;
 mod source;
 mod support;

@@ -22,7 +22,7 @@ pub struct Setting {
     pub key: String,
     /// As it is written there; secrets without what is secret.
     pub value: String,
-    /// `defaults`, `environment` or the file.
+    /// `defaults`, the file, or the environment variable.
     pub source: String,
 }
 

@@ -72,7 +72,6 @@ impl ConfigError {
             _ => "is not readable as what the field takes".into(),
         };
         let key = path.join(".");
-        let source_name = if source_name == "environment" { variable_of(&key) } else { source_name };
         Self::Value { key, source_name, reason }
     }
 }
@@ -82,10 +81,6 @@ fn describe(metadata: &Metadata) -> String {
         Some(figment::Source::File(path)) => path.display().to_string(),
         _ => metadata.name.to_string(),
     }
-}
-
-fn variable_of(key: &str) -> String {
-    format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 
 pub(super) fn utf8_pair((key, value): (OsString, OsString)) -> Option<(String, String)> {
@@ -110,7 +105,10 @@ pub(super) fn figment(
         }
         figment = figment.merge(Toml::file_exact(path));
     }
-    Ok(figment.merge(Environment::read(environment)?))
+    for variable in read(environment)? {
+        figment = figment.merge(variable);
+    }
+    Ok(figment)
 }
 
 struct NamedToml {
@@ -130,43 +128,43 @@ impl Provider for NamedToml {
 
 /// `TENANT_SYNC_<SECTION>__<KEY>`, always as text: what it means is the field's business. Names without
 /// `__` are somebody else's (Kubernetes injects `TENANT_SYNC_CONSOLE_PORT=tcp://…` for a Service).
-struct Environment(Dict);
-
-impl Environment {
-    fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
-        let mut sections = Dict::new();
-        for (name, value) in variables {
-            let Some((section, key)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__"))
-            else {
-                continue;
-            };
-            let (section, mut key) = (section.to_lowercase(), key.to_lowercase());
-            let mut value = value;
-            if let Some(stem) = key.strip_suffix("_file").filter(|_| key != "ca_file") {
-                value = std::fs::read_to_string(&value)
-                    .map_err(|e| ConfigError::File {
-                        path: value.into(),
-                        reason: format!("named by {name}: {e}"),
-                    })?
-                    .trim_end()
-                    .to_owned();
-                key = stem.to_owned();
-            }
-            match sections.entry(section).or_insert_with(|| Value::from(Dict::new())) {
-                Value::Dict(_, keys) => keys.insert(key, Value::from(value)),
-                _ => None,
-            };
-        }
-        Ok(Self(sections))
-    }
+struct Variable {
+    name: String,
+    section: String,
+    key: String,
+    value: String,
 }
 
-impl Provider for Environment {
+fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Vec<Variable>, ConfigError> {
+    let mut ours = Vec::new();
+    for (name, mut value) in variables {
+        let Some((section, key)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__")) else {
+            continue;
+        };
+        let (section, mut key) = (section.to_lowercase(), key.to_lowercase());
+        if let Some(stem) = key.strip_suffix("_file").filter(|_| key != "ca_file") {
+            value = std::fs::read_to_string(&value)
+                .map_err(|e| ConfigError::File {
+                    path: value.into(),
+                    reason: format!("named by {name}: {e}"),
+                })?
+                .trim_end()
+                .to_owned();
+            key = stem.to_owned();
+        }
+        ours.push(Variable { name, section, key, value });
+    }
+    Ok(ours)
+}
+
+impl Provider for Variable {
+    /// The variable itself, so that whoever asks for a value's source knows where to look.
     fn metadata(&self) -> Metadata {
-        Metadata::named("environment")
+        Metadata::named(self.name.clone())
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Map::from([(Profile::Default, self.0.clone())]))
+        let keys = Dict::from([(self.key.clone(), Value::from(self.value.clone()))]);
+        Ok(Map::from([(Profile::Default, Dict::from([(self.section.clone(), Value::from(keys))]))]))
     }
 }

@@ -113,19 +113,24 @@ fn what_is_in_effect_is_told_with_its_source_and_without_secrets() {
         ("TENANT_SYNC_SECRETS__KEYS", "k1:hunter2"),
         ("TENANT_SYNC_SYNC__BATCH_ROWS", "7"),
     ];
-    let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let name = std::env::temp_dir().join(format!("tenant-sync-name-{}", uuid::Uuid::new_v4()));
+    std::fs::write(&name, "other\n").expect("a file");
+    let file = ("TENANT_SYNC_DEPLOYMENT__NAME_FILE".to_owned(), name.display().to_string());
+    let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().chain([file]);
     let figment = super::source::figment(None, pairs).expect("readable");
     let settings = super::explain::from_figment(&figment).expect("explained");
     let of = |key: &str| {
         let found = settings.iter().find(|setting| setting.key == key).expect(key);
         (found.value.as_str(), found.source.as_str())
     };
-    assert_eq!(of("database.url"), ("me:***@db.example:5433/app", "environment"));
-    assert_eq!(of("rabbitmq.url"), ("me:***@mq.example:5672//", "environment"));
-    assert_eq!(of("secrets.keys"), ("***", "environment"));
-    assert_eq!(of("sync.batch_rows"), ("7", "environment"));
+    assert_eq!(of("database.url"), ("me:***@db.example:5433/app", "TENANT_SYNC_DATABASE__URL"));
+    assert_eq!(of("rabbitmq.url"), ("me:***@mq.example:5672//", "TENANT_SYNC_RABBITMQ__URL"));
+    assert_eq!(of("secrets.keys"), ("***", "TENANT_SYNC_SECRETS__KEYS"));
+    assert_eq!(of("deployment.name"), ("other", "TENANT_SYNC_DEPLOYMENT__NAME_FILE"));
+    assert_eq!(of("sync.batch_rows"), ("7", "TENANT_SYNC_SYNC__BATCH_ROWS"));
     assert_eq!(of("sync.concurrency"), ("32", "defaults"));
     assert!(!format!("{settings:?}").contains("hunter2"));
+    std::fs::remove_file(&name).expect("clean");
 }
 
 /// A secret field that `explain` does not know would be shown.

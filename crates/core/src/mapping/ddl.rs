@@ -4,7 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::model::{Column, Mapping};
+use super::model::{Column, Index, IndexMethod, Mapping};
 use super::names::{NAME_BYTES_MAX, quote_ident, quote_literal};
 
 /// Ends the comment of everything of ours in a target, so that a visitor knows whose it is.
@@ -48,19 +48,23 @@ pub fn create_table(mapping: &Mapping, schema: &str) -> Vec<String> {
 /// The indexes for readers, each with its comment. Safe to repeat as long as the name is ours.
 #[must_use]
 pub fn create_indexes(mapping: &Mapping, schema: &str) -> Vec<String> {
+    mapping.indexes.iter().flat_map(|index| create_index(mapping, schema, index)).collect()
+}
+
+/// One index for readers, with its comment.
+#[must_use]
+pub fn create_index(mapping: &Mapping, schema: &str, index: &Index) -> [String; 2] {
     let table = qualified(mapping, schema);
-    let mut statements = Vec::new();
-    for index in &mapping.indexes {
-        let name = quote_ident(&index_name(mapping, &index.columns));
-        let columns = quote_list(&index.columns);
-        statements.push(format!("CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})"));
-        statements.push(format!(
-            "COMMENT ON INDEX {}.{name} IS {}",
-            quote_ident(schema),
-            marked("For readers.")
-        ));
-    }
-    statements
+    let name = quote_ident(&index_name(mapping, &index.columns));
+    let columns = quote_list(&index.columns);
+    let method = match index.method {
+        IndexMethod::Btree => "",
+        IndexMethod::Hash => "USING hash ",
+    };
+    [
+        format!("CREATE INDEX IF NOT EXISTS {name} ON {table} {method}({columns})"),
+        format!("COMMENT ON INDEX {}.{name} IS {}", quote_ident(schema), marked("For readers.")),
+    ]
 }
 
 /// Adds a column that the mapping gained, with its comment.

@@ -173,8 +173,21 @@ pub struct Touch {
 pub struct Index {
     /// Its columns, in order.
     pub columns: Vec<String>,
+    /// What it can find.
+    pub method: IndexMethod,
     #[serde(skip)]
     pub(super) line: u32,
+}
+
+/// What an index can find.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IndexMethod {
+    /// Equal values and ranges, in order; refuses a row whose value is longer than 2,700 bytes.
+    #[default]
+    Btree,
+    /// Equal values of one column; takes values of any length.
+    Hash,
 }
 
 /// A change of a row of `changed` is a change of the rows of `dependent` that agree in `columns`.
@@ -243,13 +256,21 @@ impl Mapping {
             parts.extend(join.on.iter().flat_map(|(joined, source)| ["on", joined, source]));
             parts.extend(join.condition.iter().flat_map(|condition| ["where", condition.text()]));
         }
-        let mut hash = Sha256::new();
-        for part in parts {
-            // With its length, so that no two lists of parts look alike.
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part.as_bytes());
+        digest(&parts)
+    }
+
+    /// The same of the indexes, which decide nothing of what the target holds.
+    #[must_use]
+    pub fn index_fingerprint(&self) -> String {
+        let mut parts = Vec::new();
+        for index in &self.indexes {
+            parts.push(match index.method {
+                IndexMethod::Btree => "btree",
+                IndexMethod::Hash => "hash",
+            });
+            parts.extend(index.columns.iter().map(String::as_str));
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest(&parts)
     }
 
     fn reads(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -276,6 +297,16 @@ impl Mapping {
         });
         referenced.chain(joined).chain(touched).chain([(source, self.source.tenant.as_str())])
     }
+}
+
+fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // With its length, so that no two lists of parts look alike.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The columns of each table that the mappings read: only a change of one of these is a change.

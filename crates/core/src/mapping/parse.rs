@@ -2,7 +2,11 @@
 
 use super::error::MappingErrors;
 use super::expression::{Expression, SOURCE_ALIAS};
+<<<<<<< HEAD
 use super::model::{Column, Index, Join, Mapping, Source, Target, Touch, feed_name};
+=======
+use super::model::{Column, Index, IndexMethod, Join, Mapping, Source, Target, Touch};
+>>>>>>> main
 use super::names;
 use super::reader::{At, Reader, Section};
 use super::rules;
@@ -162,8 +166,19 @@ fn read_touch<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source: &So
 fn read_index<'t>(reader: &mut Reader<'t>, mut section: Section<'t>) -> Index {
     let line = section.line;
     let columns = section.names(reader, "columns");
+    let method = match section.text_or_none(reader, "method") {
+        Some(text) => match text.value.as_str() {
+            "hash" => IndexMethod::Hash,
+            "btree" | "" => IndexMethod::Btree,
+            _ => {
+                reader.refuse(text.line, "method is \"btree\" or \"hash\"");
+                IndexMethod::Btree
+            }
+        },
+        None => IndexMethod::Btree,
+    };
     section.finish(reader);
-    Index { columns: columns.value, line }
+    Index { columns: columns.value, method, line }
 }
 
 fn read_tenant<'t>(reader: &mut Reader<'t>, section: &mut Section<'t>, default: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::model::{Join, Mapping};
+use super::model::{IndexMethod, Join, Mapping};
 use super::reader::Reader;
 
 pub(super) fn check(mapping: &Mapping, reader: &mut Reader<'_>) {
@@ -111,6 +111,9 @@ fn indexes(mapping: &Mapping, reader: &mut Reader<'_>) {
                 index.line,
                 format!("the same [[index]] on {} stands here twice", index.columns.join(", ")),
             );
+        }
+        if index.method == IndexMethod::Hash && index.columns.len() > 1 {
+            reader.refuse(index.line, "an index with method = \"hash\" has one column");
         }
         let mut names = HashSet::new();
         for name in &index.columns {

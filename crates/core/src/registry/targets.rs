@@ -2,6 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
@@ -109,23 +110,13 @@ pub async fn insert<C: GenericClient>(
     key: &TargetKey,
     settings: &StoredSettings,
 ) -> Result<bool, Error> {
-    let (key_id, bytes) = columns_of(settings);
+    let sealed = sealed_columns(settings);
     let rows = client
         .execute(
             r#"insert into "ExternalDatabase" ("tenancyId", "id", "keyId", "connectionString", "displayUrl",
                  "schema", "mappings", "readRoles", "caCertificates")
                values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing"#,
-            &[
-                &key.tenancy_id,
-                &key.database_id,
-                &key_id,
-                &bytes,
-                &settings.display_url,
-                &settings.schema,
-                &settings.mappings,
-                &settings.read_roles,
-                &settings.ca_certificates,
-            ],
+            &parameters(key, settings, &sealed),
         )
         .await?;
     Ok(rows == 1)
@@ -141,7 +132,7 @@ pub async fn update<C: GenericClient>(
     key: &TargetKey,
     settings: &StoredSettings,
 ) -> Result<bool, Error> {
-    let (key_id, bytes) = columns_of(settings);
+    let sealed = sealed_columns(settings);
     let rows = client
         .execute(
             r#"update "ExternalDatabase" set "keyId" = $3, "connectionString" = $4, "displayUrl" = $5,
@@ -149,25 +140,36 @@ pub async fn update<C: GenericClient>(
                  "state" = case when "state" = 'paused' then 'paused' else 'ok' end, "lastError" = null,
                  "lastErrorClass" = null, "consecutiveFailures" = 0, "nextAttemptAt" = null
                where "tenancyId" = $1 and "id" = $2"#,
-            &[
-                &key.tenancy_id,
-                &key.database_id,
-                &key_id,
-                &bytes,
-                &settings.display_url,
-                &settings.schema,
-                &settings.mappings,
-                &settings.read_roles,
-                &settings.ca_certificates,
-            ],
+            &parameters(key, settings, &sealed),
         )
         .await?;
     Ok(rows == 1)
 }
 
-fn columns_of(settings: &StoredSettings) -> (Option<&str>, Option<&[u8]>) {
+type SealedColumns<'a> = (Option<&'a str>, Option<&'a [u8]>);
+
+fn sealed_columns(settings: &StoredSettings) -> SealedColumns<'_> {
     let sealed = settings.sealed.as_ref();
     (sealed.map(|s| s.key_id.as_str()), sealed.map(|s| s.bytes.as_slice()))
+}
+
+/// `$1` tenancy, `$2` id, `$3` … `$9` the settings, as [`insert`] and [`update`] number them.
+fn parameters<'a>(
+    key: &'a TargetKey,
+    settings: &'a StoredSettings,
+    (key_id, bytes): &'a SealedColumns<'a>,
+) -> [&'a (dyn ToSql + Sync); 9] {
+    [
+        &key.tenancy_id,
+        &key.database_id,
+        key_id,
+        bytes,
+        &settings.display_url,
+        &settings.schema,
+        &settings.mappings,
+        &settings.read_roles,
+        &settings.ca_certificates,
+    ]
 }
 
 /// Pauses a target: nothing is sent until it is resumed, and nothing is lost. `false` = there is no such target.

@@ -14,6 +14,7 @@ mod lifecycle;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
+pub mod patience;
 mod run;
 mod schema;
 mod shutdown;

@@ -1,11 +1,9 @@
 //! A worker works only on a schema that it knows.
 
-use std::time::Instant;
-
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Reconnect;
 use super::lifecycle::WorkerError;
+use super::patience::{Setback, until_done};
 use crate::config::Config;
 use crate::migrate::{self, Outcome};
 
@@ -21,25 +19,20 @@ pub(super) async fn wait_until_usable(
     config: &Config,
     shutdown: &CancellationToken,
 ) -> Result<Schema, WorkerError> {
-    let mut reconnect = Reconnect::default();
-    loop {
-        let began = Instant::now();
-        let Some(checked) = shutdown.run_until_cancelled(migrate::ensure(config)).await else {
-            return Ok(Schema::AskedToStop);
-        };
-        let reason = match checked {
-            Ok(outcome) => {
-                tell(&outcome);
-                return Ok(Schema::Usable);
-            }
-            Err(error) if error.is_transient() => error,
-            Err(error) => return Err(error.into()),
-        };
-        let wait = reconnect.after(began.elapsed());
-        if reconnect.failures() == 1 {
-            tracing::warn!(%reason, "the internal Postgres is not there yet, waiting for it");
+    let waiting = "the internal Postgres is not there yet, waiting for it";
+    let usable = until_done(waiting, || async {
+        match migrate::ensure(config).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) if error.is_transient() => Err(Setback::NotYet(error.to_string())),
+            Err(error) => Err(Setback::Never(error)),
         }
-        shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
+    });
+    match shutdown.run_until_cancelled(usable).await {
+        Some(usable) => {
+            tell(&usable?);
+            Ok(Schema::Usable)
+        }
+        None => Ok(Schema::AskedToStop),
     }
 }
 

@@ -144,10 +144,10 @@ impl Sessions {
         }
     }
 
-    /// Ends a session and frees its slot.
+    /// Ends a session and frees its slot, which stands for it until the server has ended it, too.
     pub(crate) async fn close(&self, held: Held) {
         let Held { session, slot, .. } = held;
-        drop(session);
+        session.close().await;
         self.release(slot).await;
     }
 
@@ -167,9 +167,7 @@ impl Sessions {
             idle.extract_if(|_, held| held.used.elapsed() > self.idle_timeout || held.session.is_closed())
                 .collect()
         };
-        for (_, held) in old {
-            self.close(held).await;
-        }
+        futures_util::future::join_all(old.into_iter().map(|(_, held)| self.close(held))).await;
         if let Ok(client) = self.internal.get().await
             && let Err(error) = slots::release_unused(&client, &self.used, &self.worker).await
         {
@@ -183,12 +181,11 @@ impl Sessions {
         let Ok(client) = self.internal.get().await else { return };
         let Ok(wanted) = slots::wanted(&client, &self.worker).await else { return };
         drop(client);
-        for target in wanted {
-            let held = self.idle().remove(&target);
-            if let Some(held) = held {
-                self.close(held).await;
-            }
-        }
+        let held: Vec<Held> = {
+            let mut idle = self.idle();
+            wanted.iter().filter_map(|target| idle.remove(target)).collect()
+        };
+        futures_util::future::join_all(held.into_iter().map(|held| self.close(held))).await;
     }
 
     /// Closes all idle sessions and frees every slot of this worker: it stops.

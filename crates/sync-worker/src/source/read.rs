@@ -66,18 +66,15 @@ impl Reader<'_> {
     pub(crate) async fn read(&self, cursors: &[Cursor], epoch: Option<Uuid>) -> Result<Slice, SourceError> {
         let mut session = self.internal.get().await?;
         let snapshot = begin(&mut session).await?;
-        let slice = self.read_in(&snapshot, cursors, epoch).await?;
-        snapshot.commit().await?;
-        Ok(slice)
+        // Dropped, it ends without anybody waiting for that: there is nothing to commit.
+        self.read_in(&snapshot, cursors, epoch).await
     }
 
     /// Only what a snapshot says besides rows.
     pub(crate) async fn look(&self, epoch: Option<Uuid>) -> Result<Snapshot, SourceError> {
         let mut session = self.internal.get().await?;
         let snapshot = begin(&mut session).await?;
-        let seen = self.snapshot(&snapshot, epoch).await?;
-        snapshot.commit().await?;
-        Ok(seen)
+        self.snapshot(&snapshot, epoch).await
     }
 
     async fn read_in(
@@ -119,10 +116,16 @@ impl Reader<'_> {
             slice.parts.push((at, part));
         }
         if slice.complete {
-            self.read_flagged(session, &mut slice).await?;
-        }
-        if slice.complete && !budget.spent() {
-            self.read_fill(session, &mut slice, &mut budget).await?;
+            slice.complete = self.read_flagged(session, &mut slice).await?;
+            // While somebody imports more than a slice holds, a fill goes on as long as nothing in front of it
+            // could be missing: the rows of a first mapping refer to no other's.
+            let alone = slice.cursors.first().is_some_and(Cursor::filling);
+            if (slice.complete || alone) && !budget.spent() {
+                self.read_fill(session, &mut slice, &mut budget).await?;
+            }
+            if !slice.complete {
+                slice.flagged = 1; // At least: a fill has read rows whose last change has no id yet.
+            }
         }
         slice.parts.retain(|(_, part)| {
             !(part.rows.is_empty() && part.gone.is_empty() && part.large.is_empty() && part.range.is_none())
@@ -169,11 +172,21 @@ impl Reader<'_> {
     ) -> Result<Option<(SliceOf, Reach)>, SourceError> {
         let limit = limit(budget.rows);
         let largest = limit_bytes(self.bounds.largest_row);
+<<<<<<< HEAD
         let rows = self
             .stream(session, &plan.statements.changed, &[&self.tenancy, &watermark, &limit, &largest], budget)
             .await?;
         let gone = self.all(session, &plan.statements.gone, &[&self.tenancy, &watermark, &limit]).await?;
         let mut arms = vec![
+=======
+        let of_rows: [&(dyn ToSql + Sync); 4] = [&self.tenancy, &watermark, &limit, &largest];
+        // Asked together: each answer is a way to the server and back.
+        let (rows, gone) = tokio::try_join!(
+            self.stream(session, &plan.statements.changed, &of_rows, budget),
+            self.all(session, &plan.statements.gone, &of_rows[..3]),
+        )?;
+        let arms = [
+>>>>>>> main
             Arm { last: last_id(&rows.rows)?, cut: rows.stopped || to_i64(rows.rows.len()) >= limit },
             Arm { last: last_id(&gone)?, cut: to_i64(gone.len()) >= limit },
         ];
@@ -209,22 +222,23 @@ impl Reader<'_> {
         Ok(Some((part, reached)))
     }
 
-    /// The tail: flagged rows that have no id yet, so that the target equals this snapshot.
-    async fn read_flagged(&self, session: &Session<'_>, slice: &mut Slice) -> Result<(), SourceError> {
+    /// The tail: flagged rows that have no id yet, so that the target equals this snapshot. `false` = it is too much
+    /// for one slice, and none of it was taken: it comes in pieces, with its ids.
+    async fn read_flagged(&self, session: &Session<'_>, slice: &mut Slice) -> Result<bool, SourceError> {
         let largest = limit_bytes(self.bounds.largest_row);
         let limit = limit(self.bounds.rows);
         let mut budget = Budget { rows: self.bounds.rows, bytes: self.bounds.bytes };
-        for at in 0..self.plans.len() {
-            let plan = self.plans[at];
-            let rows = self
-                .stream(session, &plan.statements.flagged, &[&self.tenancy, &limit, &largest], &mut budget)
-                .await?;
-            let gone = self.all(session, &plan.statements.flagged_gone, &[&self.tenancy, &limit]).await?;
+        let mut tail = Vec::new();
+        for (at, plan) in self.plans.iter().enumerate() {
+            let of_rows: [&(dyn ToSql + Sync); 3] = [&self.tenancy, &limit, &largest];
+            let (rows, gone) = tokio::try_join!(
+                self.stream(session, &plan.statements.flagged, &of_rows, &mut budget),
+                self.all(session, &plan.statements.flagged_gone, &of_rows[..2]),
+            )?;
             if rows.stopped || to_i64(rows.rows.len()) >= limit || to_i64(gone.len()) >= limit {
-                // Too much for one slice: it comes in pieces, with its ids.
-                slice.complete = false;
-                return Ok(());
+                return Ok(false);
             }
+<<<<<<< HEAD
             let mut rows = rows.rows;
             for statement in &plan.statements.flagged_touched {
                 let touched =
@@ -235,6 +249,11 @@ impl Reader<'_> {
                 }
                 rows.extend(touched.rows);
             }
+=======
+            tail.push((at, rows.rows, gone));
+        }
+        for (at, rows, gone) in tail {
+>>>>>>> main
             slice.flagged += rows.len() + gone.len();
             let part = match slice.parts.iter_mut().find(|(of, _)| *of == at) {
                 Some((_, part)) => part,
@@ -244,9 +263,13 @@ impl Reader<'_> {
                     &mut slice.parts[newest].1
                 }
             };
+<<<<<<< HEAD
             part.add_flagged(plan, rows, gone)?;
+=======
+            part.add_flagged(self.plans[at], rows, gone)?;
+>>>>>>> main
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The next range of keys of the first mapping that fills.
@@ -380,9 +403,15 @@ struct Streamed {
     stopped: bool,
 }
 
+<<<<<<< HEAD
 /// A snapshot, with the settings pinned that decide how values look as text, in which a policy that would hide rows
 /// is an error. Dropped, it is rolled back before
 /// the session serves anybody else.
+=======
+/// A snapshot, with the settings pinned that decide how values look as text. Whoever locks a whole table keeps the
+/// turn, and with it the target's lock, for a short while only. Dropped, it is rolled back before the session serves
+/// anybody else.
+>>>>>>> main
 async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, SourceError> {
     let snapshot = session
         .build_transaction()
@@ -392,7 +421,11 @@ async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, S
         .await?;
     snapshot
         .batch_execute(&format!(
+<<<<<<< HEAD
             "set local enable_seqscan = off; set local jit = off; set local row_security = off; {}",
+=======
+            "set local lock_timeout = '5s'; set local enable_seqscan = off; set local jit = off; {}",
+>>>>>>> main
             text_settings()
         ))
         .await?;

@@ -59,7 +59,7 @@ pub(crate) struct Slice {
     pub(crate) cursors: Vec<Cursor>,
     /// Nothing is left in this snapshot: written, the target equals it, but for mappings that still fill.
     pub(crate) complete: bool,
-    /// Rows that had no id yet; they come again with it.
+    /// Rows that had no id yet, as far as is known; they come again with it.
     pub(crate) flagged: usize,
     pub(crate) rows: usize,
     /// Mappings of which a single change touches more rows than a slice holds: to be compared as a whole.

@@ -7,6 +7,7 @@ pub(crate) mod settle;
 pub(crate) mod setup;
 pub(crate) mod state;
 mod statements;
+pub(crate) mod upgrade;
 mod write;
 
 pub(crate) use careful::Refusal;

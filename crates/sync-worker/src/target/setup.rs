@@ -3,12 +3,13 @@
 //! DDL waits at most a second for its lock; whoever reads the customer's tables never queues behind us for
 //! longer. A table that we did not create is never touched.
 
-use tenant_sync_core::mapping::ddl::{MARKER, add_column, create_indexes, create_table, qualified};
+use tenant_sync_core::mapping::ddl::{MARKER, create_indexes, create_table};
 use tenant_sync_core::mapping::names::{quote_ident, quote_literal};
 use tokio_postgres::Client;
 
 use super::layout::{self, OUR_NAMES};
 use super::state::{Limits, MappingState, Owner, begin};
+use super::upgrade::{self, Step};
 use crate::error::{TurnError, foreign_table};
 use crate::plan::Plan;
 
@@ -77,7 +78,7 @@ async fn refuse_foreign<'a>(
 }
 
 /// What had to be done for a mapping's table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Table {
     /// It is as the mapping says, and as we left it.
     Unchanged,
@@ -85,6 +86,8 @@ pub(crate) enum Table {
     WantsFill(&'static str),
     /// It was altered in this transaction, which is to end before rows are written: readers wait for it.
     Altered,
+    /// It lacks these indexes, which are to be built in a transaction of their own.
+    LacksIndexes(Vec<String>),
 }
 
 /// Creates a mapping's table, or brings it up to the mapping. Part of the turn's transaction.
@@ -99,17 +102,23 @@ pub(crate) async fn table(
         Some(state) if state.storage_now.is_some() && !state.ours => {
             return Err(foreign_table(&plan.mapping.target.table));
         }
-        Some(state) if state.storage_now.is_some() && state.fingerprint == plan.fingerprint => {
-            if state.storage == state.storage_now {
-                return Ok(Table::Unchanged);
-            }
-            return Ok(Table::WantsFill("the table was emptied or rewritten"));
-        }
         Some(state) if state.storage_now.is_some() => {
-            if upgrade(client, schema, plan).await? {
-                return Ok(Table::Altered);
+            let as_it_should_be =
+                state.fingerprint == plan.fingerprint && state.version == Some(plan.mapping.version);
+            if !as_it_should_be {
+                match upgrade::step(client, schema, plan).await? {
+                    Some(Step::Altered) => return Ok(Table::Altered),
+                    Some(Step::Indexes(missing)) => return Ok(Table::LacksIndexes(missing)),
+                    None => {}
+                }
             }
-            Table::WantsFill("the mapping changed")
+            if !plan.same_content(&state.fingerprint, state.version) {
+                Table::WantsFill("the mapping changed")
+            } else if state.storage != state.storage_now {
+                Table::WantsFill("the table was emptied or rewritten")
+            } else {
+                Table::Unchanged
+            }
         }
         Some(_) => {
             create(client, schema, plan, readers).await?;
@@ -141,41 +150,6 @@ async fn create(client: &Client, schema: &str, plan: &Plan, readers: &[String]) 
     sql.push("set local lock_timeout = '5s'".to_owned());
     client.batch_execute(&sql.join("; ")).await?;
     Ok(())
-}
-
-/// Adds what the mapping gained, and says whether anything was missing. What it lost stays in the target, for
-/// whoever reads it, and may be null.
-async fn upgrade(client: &Client, schema: &str, plan: &Plan) -> Result<bool, TurnError> {
-    let present = client
-        .simple_query(&format!(
-            "select a.attname, a.attnotnull from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
-             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-             where n.nspname = {} and c.relname = {} and a.attnum > 0 and not a.attisdropped",
-            quote_literal(schema),
-            quote_literal(&plan.mapping.target.table)
-        ))
-        .await?;
-    let mut names: Vec<String> = Vec::new();
-    let mut sql = vec!["set local lock_timeout = '1s'".to_owned()];
-    let table = qualified(&plan.mapping, schema);
-    for message in &present {
-        let tokio_postgres::SimpleQueryMessage::Row(row) = message else { continue };
-        let name = row.get(0).unwrap_or_default().to_owned();
-        if row.get(1) == Some("t") && plan.mapping.column(&name).is_none() {
-            sql.push(format!("alter table {table} alter column {} drop not null", quote_ident(&name)));
-        }
-        names.push(name);
-    }
-    for column in plan.mapping.columns.iter().filter(|column| !names.contains(&column.name)) {
-        sql.extend(add_column(&plan.mapping, schema, column));
-    }
-    let altered = sql.len() > 1;
-    if altered {
-        sql.extend(create_indexes(&plan.mapping, schema));
-        sql.push("set local lock_timeout = '5s'".to_owned());
-        client.batch_execute(&sql.join("; ")).await?;
-    }
-    Ok(altered)
 }
 
 /// Brings privileges to what the target's setting says.

@@ -75,6 +75,30 @@ async fn whole_slices_of_a_thousand_rows_with_deletes_on_their_edge() {
     );
 }
 
+/// A slice is full of tombstones, one of which says nothing because its row is back: the next ones still come.
+#[tokio::test]
+async fn a_tombstone_whose_row_is_back_counts_for_the_edge() {
+    let stack = Stack::start().await;
+    let _poller = stack.poller().start().await;
+    let tenant = Tenant::create(&stack).await;
+    let client = stack.internal().connect().await;
+    let users = r#"insert into "ProjectUser" ("tenancyId", "displayName") select "id", n from "Tenancy", generate_series(1, 25) n"#;
+    sequenced(&client, users).await;
+    let target = tenant.target(stack.external(0)).add().await;
+    let _worker = stack.sync_worker().set("sync.batch_rows", 10).set("sync.atomic_rows", 1).start().await;
+    target.caught_up().await;
+    target.pause().await;
+    let gone = r#"create temp table "back" as select * from "ProjectUser" where "displayName" = '1';
+                  delete from "ProjectUser" where "displayName" = '1'"#;
+    sequenced(&client, gone).await;
+    let again = r#"insert into "ProjectUser" ("tenancyId", "projectUserId", "displayName") select "tenancyId", "projectUserId", 'back' from "back""#;
+    sequenced(&client, again).await;
+    sequenced(&client, r#"delete from "ProjectUser" where "displayName" <> 'back'"#).await;
+    target.resume().await;
+    target.caught_up().await;
+    assert_eq!(target.rows("select display_name from users").await, ["back"]);
+}
+
 /// A change with its ids.
 async fn sequenced(client: &Client, change: &str) {
     let pass = "select * from backfill_null_sequence_ids(100000)";

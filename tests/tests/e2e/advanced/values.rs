@@ -61,7 +61,6 @@ async fn every_text_arrives_as_it_was() {
                          values ($1, $2, 'EMAIL', $3, true), ($1, $2, $3, $3, false)"#;
         client.execute(channel, &[&tenant.id(), &user, &text]).await.expect("inserts");
     }
-    // Too long for the index on addresses, and so for nothing else.
     let long = "x😀'\\".repeat(50_000);
     let user = r#"insert into "ProjectUser" ("tenancyId", "displayName", "serverMetadata")
                   values ($1, $2, jsonb_build_array($2::text))"#;
@@ -75,6 +74,62 @@ async fn every_text_arrives_as_it_was() {
     target.sql("truncate users, contact_channels").await;
     target.ask().await;
     target.caught_up().await;
+}
+
+/// Enough rows for COPY: straight into an empty table, then by way of a temporary one, and once more in a comparison.
+#[tokio::test]
+async fn every_text_arrives_by_copy_as_it_was() {
+    let stack = Stack::start().await;
+    let tenant = Tenant::create(&stack).await;
+    let controls: String = (1..=0x20).chain([0x7f, 0x85, 0xa0]).filter_map(char::from_u32).collect();
+    let texts: Vec<&str> = TEXTS.iter().copied().chain(["\\.", "\\N", "\n\\.\n", &controls]).collect();
+    let client = stack.internal().connect().await;
+    let users = r#"insert into "ProjectUser" ("tenancyId", "displayName", "profileImageUrl", "clientMetadata")
+                   select $1, texts[n % cardinality(texts) + 1], nullif(texts[n % 7 + 1], ' '),
+                          jsonb_build_object(texts[n % cardinality(texts) + 1], n)
+                   from generate_series(1, 1500) n, (select $2::text[] as texts) t"#;
+    client.execute(users, &[&tenant.id(), &texts]).await.expect("inserts");
+    let target = tenant.target(stack.external(0)).add().await;
+    let _workers = stack.start_workers().await;
+    target.caught_up().await;
+    tenant
+        .sql(
+            r#"update "ProjectUser" set "displayName" = "displayName" || '+', "profileImageUrl" = "displayName",
+                 "serverMetadata" = to_jsonb("displayName")"#,
+        )
+        .await;
+    target.caught_up().await;
+    target.sql("update users set display_name = null, profile_image_url = ''; delete from users where id::text > '8'").await;
+    stack.cli().json(&["sync", "resync", "--tenancy", &tenant.id().to_string()]).await;
+    target.caught_up().await;
+    let kinds = format!("select count(distinct display_name) = {} from users", texts.len());
+    assert_eq!(target.value(&kinds).await, "t");
+}
+
+/// No address is too long: an end user who may choose it cannot keep a row, or a target, from being synchronised.
+#[tokio::test]
+async fn an_address_of_any_length_arrives_and_is_found_by_the_index() {
+    let stack = Stack::start().await;
+    let workers = stack.start_workers().await;
+    let tenant = Tenant::create(&stack).await;
+    let target = tenant.target(stack.external(0)).add().await;
+    tenant.users(1, 300).await;
+    let user = tenant.user("long").await;
+    // Random, so that compression does not make it short.
+    let long = "(select string_agg(md5(random()::text || n), '') from generate_series(1, 1000) n)";
+    let channel = tenant.primary(user, "short@example.com").await;
+    tenant.sql(&format!(r#"update "ContactChannel" set "value" = {long} where "id" = '{channel}'"#)).await;
+    target.caught_up().await;
+    assert!(workers.sync_worker.logs().matching("refuses a row").is_empty());
+    assert_eq!(target.value("select max(length(primary_email)) from users").await, "32000");
+    let found =
+        "set enable_seqscan = off; explain (costs off) select id from users where primary_email = 'x'";
+    assert!(target.rows(found).await.concat().contains("users_primary_email_idx"));
+    let index = "select pg_get_indexdef('users_primary_email_idx'::regclass)";
+    assert_eq!(
+        target.value(index).await,
+        "CREATE INDEX users_primary_email_idx ON tenant_sync.users USING hash (primary_email)"
+    );
 }
 
 #[tokio::test]

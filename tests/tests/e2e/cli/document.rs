@@ -115,6 +115,6 @@ async fn the_configuration_is_shown_with_its_sources_and_without_secrets() {
     assert_eq!(of("secrets.keys")["value"], "***");
     let database = of("database.url");
     assert!(database["value"].as_str().is_some_and(|v| v.contains(stack.internal().name())), "{database}");
-    assert_eq!(database["source"], "environment");
+    assert_eq!(database["source"], "TENANT_SYNC_DATABASE__URL");
     refused(&cli.run(&["--config", "/nowhere.toml", "config", "show"]).await, 2, &["/nowhere.toml"], &[]);
 }

@@ -109,10 +109,17 @@ async fn a_session_ends_with_its_handle_and_says_why_it_ended() {
     drop(dropped);
     gone(&admin, pid).await;
 
-    let closed = cluster.admin().await;
-    let pid = closed.backend_pid_announced();
-    closed.close().await;
-    gone(&admin, pid).await;
+    // One that is closed is waited for: whoever opens the next never counts with it.
+    for _ in 0..20 {
+        let closed = cluster.admin().await;
+        let there = format!(
+            "select count(*)::text from pg_stat_activity where pid = {}",
+            closed.backend_pid_announced()
+        );
+        assert_eq!(text(&admin, &there).await, "1");
+        closed.close().await;
+        assert_eq!(text(&admin, &there).await, "0");
+    }
 
     let ended = cluster.admin().await;
     let pid = ended.backend_pid_announced();

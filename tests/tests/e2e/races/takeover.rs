@@ -1,7 +1,7 @@
 //! One writer: a worker that is frozen at any point is followed by another, and does no harm when it wakes up.
 
 use tenant_sync_tests::stack::Stack;
-use tenant_sync_tests::tenant::{Target, Tenant};
+use tenant_sync_tests::tenant::{SOON, Target, Tenant};
 use tenant_sync_tests::wait::eventually;
 use tenant_sync_tests::worker::Worker;
 
@@ -84,6 +84,49 @@ async fn a_worker_frozen_before_its_commit_never_commits() {
 #[tokio::test]
 async fn a_worker_frozen_after_its_commit_leaves_the_row_to_the_other() {
     freeze_at("sync.before_finish").await;
+}
+
+/// A worker stands still at `failpoint` and never learns that its row was given to another, which brings newer changes.
+async fn overtaken_at(failpoint: &str) {
+    let mut stack = quiet_stack().await;
+    // Renewed after a third of it: not in this test.
+    stack.set("sync.run_lease", "1h");
+    let _road = sequencer_and_poller(&stack).await;
+    let tenant = Tenant::create(&stack).await;
+    let target = tenant.target(stack.external(0)).add().await;
+    tenant.user("old").await;
+    first_sync(&stack, &target).await;
+
+    let hold = stack.hold(&format!("{failpoint}@1"));
+    let late = sync_worker(&stack).set("sync.concurrency", 1).failpoint(hold.failpoint()).start().await;
+    tenant.sql(r#"update "ProjectUser" set "displayName" = 'middle'"#).await;
+    hold.reached().await;
+    tenant.sql(r#"update "ProjectUser" set "displayName" = 'new'"#).await;
+    stack.sequenced().await;
+    stack.internal().sql(r#"update "OutgoingRequest" set "dueAt" = now()"#).await;
+    let _other = sync_worker(&stack).start().await;
+    // Whoever has the lock keeps it; whoever waits for it stands in the server's list.
+    let waits = "select count(*) > 0 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    eventually(SOON, "the other to have written, or to wait", async || {
+        let (name, waits) = (target.value("select display_name from users").await, target.value(waits).await);
+        if name == "new" || waits == "t" { Ok(()) } else { Err(name) }
+    })
+    .await;
+    hold.release();
+    has_ended_a_job(&late).await;
+    target.caught_up().await;
+    stack.settled().await;
+    target.equal().await.expect("nothing older came after it");
+}
+
+#[tokio::test]
+async fn a_worker_that_was_overtaken_before_its_lock_reads_after_it() {
+    overtaken_at("sync.before_lock").await;
+}
+
+#[tokio::test]
+async fn nobody_writes_between_a_workers_reading_and_its_writing() {
+    overtaken_at("sync.after_read").await;
 }
 
 #[tokio::test]

@@ -23,6 +23,37 @@ async fn pages_of_a_small_pass(source: &Source, tenancy: uuid::Uuid) -> (i64, i6
     (one, pages(source).await)
 }
 
+/// More tenants than a pass takes, each with a change, again and again: what the passes kept of them costs nothing later.
+#[tokio::test]
+async fn many_tenants_under_a_held_snapshot_do_not_make_passes_expensive() {
+    let source = Source::new().await;
+    let tenancy = source.tenancy_with_target().await;
+    source.user(tenancy).await;
+    source
+        .run(
+            r#"insert into "Project" ("id") values ('many');
+               insert into "Tenancy" ("projectId", "branchId") select 'many', n::text from generate_series(1, 3000) n;
+               insert into "ProjectUser" ("tenancyId", "displayName") select "id", 'U' from "Tenancy" where "projectId" = 'many'"#,
+        )
+        .await;
+    let settle = async || while source.pass_of(500).await.rows > 0 {};
+    settle().await;
+    let before = pages_of_a_small_pass(&source, tenancy).await;
+
+    let holder = source.session().await;
+    run(&holder, r#"begin isolation level repeatable read; select count(*) from "Tenancy""#).await;
+    for n in 0..8 {
+        source.run(&format!(r#"update "ProjectUser" set "displayName" = '{n}'"#)).await;
+        settle().await;
+    }
+    let after = pages_of_a_small_pass(&source, tenancy).await;
+    assert!(
+        after.0 <= before.0 * 2 + 200 && after.1 <= before.1 * 2 + 200,
+        "pages of a pass (with one change, with none): {before:?} before, {after:?} after 24,000 changes"
+    );
+    run(&holder, "commit").await;
+}
+
 #[tokio::test]
 async fn a_held_snapshot_does_not_make_passes_expensive() {
     let source = Source::new().await;

@@ -193,6 +193,33 @@ async fn a_row_that_changes_between_snapshot_and_lock_waits_with_its_transaction
     assert!(source.user_id(user).await.is_some() && source.channel_id(channel).await.is_some());
 }
 
+/// A channel that changes between snapshot and lock does not send its user ahead: both wait.
+#[tokio::test]
+async fn what_depends_on_a_row_that_changed_after_the_snapshot_waits_with_it() {
+    let source = Source::new().await;
+    let tenancy = source.tenancy_with_target().await;
+    let user = source.user(tenancy).await;
+    let channel = source.channel(tenancy, user).await;
+    source.settle().await;
+    let before = source.user_id(user).await;
+    touch_channel(&source.sql, channel, "first").await;
+    let gate = gate_before_locks(&source).await;
+    let sequencer = source.session().await;
+    let passing = tokio::spawn(async move { pass(&sequencer, BATCH).await });
+    gate.reached().await;
+    touch_channel(&source.sql, channel, "second").await;
+    gate.open().await;
+    assert_eq!(passing.await.expect("the pass").rows, 0);
+    assert_eq!((source.user_id(user).await, source.channel_id(channel).await), (before, None));
+    source.settle().await;
+    assert!(source.user_id(user).await > before && source.channel_id(channel).await.is_some());
+}
+
+async fn touch_channel(client: &Client, channel: Uuid, value: &str) {
+    run(client, &format!(r#"update "ContactChannel" set "value" = '{value}' where "id" = '{channel}'"#))
+        .await;
+}
+
 async fn touch_user(client: &Client, user: Uuid, name: &str) {
     let update =
         format!(r#"update "ProjectUser" set "displayName" = '{name}' where "projectUserId" = '{user}'"#);

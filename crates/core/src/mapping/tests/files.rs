@@ -171,6 +171,16 @@ m.toml:30: the column \"id\" stands here twice",
         "m.toml:22: the index names \"name\" twice",
     );
     refused(
+        "columns = [\"name\"]",
+        "columns = [\"name\", \"id\"]\nmethod = \"hash\"",
+        "m.toml:22: an index with method = \"hash\" has one column",
+    );
+    refused(
+        "columns = [\"name\"]",
+        "columns = [\"name\"]\nmethod = \"gin\"",
+        "m.toml:24: method is \"btree\" or \"hash\"",
+    );
+    refused(
         "[[index]]",
         "[[index]]\ncolumns = [\"name\"]\n[[index]]",
         "m.toml:24: the same [[index]] on name stands here twice",

@@ -57,7 +57,7 @@ fn the_shipped_mappings_are_the_contracts() {
          used_for_auth boolean, created_at timestamptz"
     );
     assert!(ddl::create_indexes(&shipped[0], "x")[0].ends_with("\"contact_channels\" (\"user_id\")"));
-    assert!(ddl::create_indexes(&shipped[1], "x")[0].ends_with("\"users\" (\"primary_email\")"));
+    assert!(ddl::create_indexes(&shipped[1], "x")[0].ends_with("\"users\" USING hash (\"primary_email\")"));
     assert!(shipped.iter().flat_map(|m| &m.columns).all(|column| column.comment.is_some()));
     assert_eq!(shipped[1].touches()[0].changed, "ContactChannel");
     assert_eq!(shipped[1].event, "user");

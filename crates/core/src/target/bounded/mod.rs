@@ -9,6 +9,7 @@ mod meter;
 mod tests;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -118,12 +119,14 @@ pub struct BoundedStream<S> {
     inner: S,
     meter: Meter,
     observed: Arc<Observed>,
+    /// Our side has said its last word.
+    shut: bool,
 }
 
 impl<S> BoundedStream<S> {
     /// Measures `inner`, which must have sent nothing above TLS yet.
     pub fn new(inner: S, limits: Limits) -> Self {
-        Self { inner, meter: Meter::new(limits), observed: Arc::default() }
+        Self { inner, meter: Meter::new(limits), observed: Arc::default(), shut: false }
     }
 
     /// What is seen on this stream.
@@ -153,7 +156,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
@@ -162,8 +165,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
         Pin::new(&mut self.inner).poll_flush(cx)
     }
 
+    /// Ends when the server has hung up, too: then its session is gone, and does not count there any more.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        if !self.shut {
+            ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+            self.shut = true;
+        }
+        let mut scratch = [MaybeUninit::uninit(); 512];
+        loop {
+            let mut rest = ReadBuf::uninit(&mut scratch);
+            // What it says after our farewell is nobody's; how it ends neither.
+            if ready!(Pin::new(&mut self.inner).poll_read(cx, &mut rest)).is_err() || rest.filled().is_empty()
+            {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

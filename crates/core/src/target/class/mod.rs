@@ -59,6 +59,8 @@ pub enum ErrorClass {
     OwnedByAnother,
     /// A table with one of our names that we did not create.
     ForeignTable,
+    /// The mapping changed, and the table cannot follow.
+    MappingConflict,
     /// Not a PostgreSQL that we can write to.
     UnsupportedVersion,
     /// The server does what no honest server does.
@@ -126,7 +128,7 @@ struct Entry {
 
 impl ErrorClass {
     /// All classes.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Unreachable,
         Self::NameNotFound,
         Self::AddressRefused,
@@ -146,6 +148,7 @@ impl ErrorClass {
         Self::SessionStale,
         Self::OwnedByAnother,
         Self::ForeignTable,
+        Self::MappingConflict,
         Self::UnsupportedVersion,
         Self::ProtocolAbuse,
         Self::Configuration,
@@ -308,6 +311,13 @@ impl ErrorClass {
                 "The schema contains a table with one of our names that we did not create.",
                 "Choose another schema for this target, or rename the table.",
                 (Customer, Refuses, 600),
+            ),
+            Self::MappingConflict => row(
+                "mappingConflict",
+                "A mapping changed in a way that the table in the database cannot follow.",
+                "Nothing needs to be done by readers: the table stays as it is. Whoever runs the synchronisation gives \
+                 the column a new name in the mapping, or the column is changed in the database.",
+                (Operator, Refuses, 300),
             ),
             Self::UnsupportedVersion => row(
                 "unsupportedVersion",
