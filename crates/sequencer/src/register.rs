@@ -8,11 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::mapping::{self, Dependency, Mapping};
-<<<<<<< HEAD
-=======
-use tenant_sync_core::outbox;
 use tenant_sync_core::worker::patience::{Setback, until_done};
->>>>>>> main
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 

@@ -26,21 +26,14 @@ mod tests;
 
 pub use carry::{Carry, TEXT_SETTINGS};
 pub use check::{CheckError, CheckedColumn, CheckedMapping, SourceColumn, check};
-<<<<<<< HEAD
-pub use ddl::{MARKER, add_column, create_indexes, create_table, qualified};
-pub use draft::{DraftError, draft};
-=======
 pub use ddl::{MARKER, add_column, create_index, create_indexes, create_table, qualified};
->>>>>>> main
+pub use draft::{DraftError, draft};
 pub use error::{MappingError, MappingErrors};
 pub use expression::{Expression, FunctionCall, Reference, SOURCE_ALIAS};
 pub use load::load;
 pub use model::{
-<<<<<<< HEAD
-    Column, Dependency, Index, Join, Mapping, Source, Target, Touch, dependencies, feed_name, reads,
-=======
-    Column, Dependency, Index, IndexMethod, Join, Mapping, Source, Target, Touch, dependencies, reads,
->>>>>>> main
+    Column, Dependency, Index, IndexMethod, Join, Mapping, Source, Target, Touch, dependencies, feed_name,
+    reads,
 };
 pub use names::{quote_ident, quote_literal};
 pub use parse::parse;

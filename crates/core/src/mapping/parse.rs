@@ -2,11 +2,7 @@
 
 use super::error::MappingErrors;
 use super::expression::{Expression, SOURCE_ALIAS};
-<<<<<<< HEAD
-use super::model::{Column, Index, Join, Mapping, Source, Target, Touch, feed_name};
-=======
-use super::model::{Column, Index, IndexMethod, Join, Mapping, Source, Target, Touch};
->>>>>>> main
+use super::model::{Column, Index, IndexMethod, Join, Mapping, Source, Target, Touch, feed_name};
 use super::names;
 use super::reader::{At, Reader, Section};
 use super::rules;

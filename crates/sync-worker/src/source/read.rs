@@ -172,28 +172,19 @@ impl Reader<'_> {
     ) -> Result<Option<(SliceOf, Reach)>, SourceError> {
         let limit = limit(budget.rows);
         let largest = limit_bytes(self.bounds.largest_row);
-<<<<<<< HEAD
-        let rows = self
-            .stream(session, &plan.statements.changed, &[&self.tenancy, &watermark, &limit, &largest], budget)
-            .await?;
-        let gone = self.all(session, &plan.statements.gone, &[&self.tenancy, &watermark, &limit]).await?;
-        let mut arms = vec![
-=======
         let of_rows: [&(dyn ToSql + Sync); 4] = [&self.tenancy, &watermark, &limit, &largest];
         // Asked together: each answer is a way to the server and back.
         let (rows, gone) = tokio::try_join!(
             self.stream(session, &plan.statements.changed, &of_rows, budget),
             self.all(session, &plan.statements.gone, &of_rows[..3]),
         )?;
-        let arms = [
->>>>>>> main
+        let mut arms = vec![
             Arm { last: last_id(&rows.rows)?, cut: rows.stopped || to_i64(rows.rows.len()) >= limit },
             Arm { last: last_id(&gone)?, cut: to_i64(gone.len()) >= limit },
         ];
         let mut all = rows.rows;
         for statement in &plan.statements.touched {
-            let parameters: [&(dyn ToSql + Sync); 4] = [&self.tenancy, &watermark, &limit, &largest];
-            let touched = self.stream(session, statement, &parameters, budget).await?;
+            let touched = self.stream(session, statement, &of_rows, budget).await?;
             let cut = touched.stopped || to_i64(touched.rows.len()) >= limit;
             let Some(touched) = whole_changes(touched.rows, cut)? else { return Ok(None) };
             arms.push(Arm { last: last_id(&touched)?, cut });
@@ -238,22 +229,17 @@ impl Reader<'_> {
             if rows.stopped || to_i64(rows.rows.len()) >= limit || to_i64(gone.len()) >= limit {
                 return Ok(false);
             }
-<<<<<<< HEAD
             let mut rows = rows.rows;
             for statement in &plan.statements.flagged_touched {
-                let touched =
-                    self.stream(session, statement, &[&self.tenancy, &limit, &largest], &mut budget).await?;
+                let touched = self.stream(session, statement, &of_rows, &mut budget).await?;
                 if touched.stopped || to_i64(touched.rows.len()) >= limit {
-                    slice.complete = false;
-                    return Ok(());
+                    return Ok(false);
                 }
                 rows.extend(touched.rows);
             }
-=======
-            tail.push((at, rows.rows, gone));
+            tail.push((at, rows, gone));
         }
         for (at, rows, gone) in tail {
->>>>>>> main
             slice.flagged += rows.len() + gone.len();
             let part = match slice.parts.iter_mut().find(|(of, _)| *of == at) {
                 Some((_, part)) => part,
@@ -263,11 +249,7 @@ impl Reader<'_> {
                     &mut slice.parts[newest].1
                 }
             };
-<<<<<<< HEAD
-            part.add_flagged(plan, rows, gone)?;
-=======
             part.add_flagged(self.plans[at], rows, gone)?;
->>>>>>> main
         }
         Ok(true)
     }
@@ -403,15 +385,9 @@ struct Streamed {
     stopped: bool,
 }
 
-<<<<<<< HEAD
 /// A snapshot, with the settings pinned that decide how values look as text, in which a policy that would hide rows
-/// is an error. Dropped, it is rolled back before
-/// the session serves anybody else.
-=======
-/// A snapshot, with the settings pinned that decide how values look as text. Whoever locks a whole table keeps the
-/// turn, and with it the target's lock, for a short while only. Dropped, it is rolled back before the session serves
-/// anybody else.
->>>>>>> main
+/// is an error. Whoever locks a whole table keeps the turn, and with it the target's lock, for a short while only.
+/// Dropped, it is rolled back before the session serves anybody else.
 async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, SourceError> {
     let snapshot = session
         .build_transaction()
@@ -421,11 +397,8 @@ async fn begin(session: &mut deadpool_postgres::Object) -> Result<Session<'_>, S
         .await?;
     snapshot
         .batch_execute(&format!(
-<<<<<<< HEAD
-            "set local enable_seqscan = off; set local jit = off; set local row_security = off; {}",
-=======
-            "set local lock_timeout = '5s'; set local enable_seqscan = off; set local jit = off; {}",
->>>>>>> main
+            "set local lock_timeout = '5s'; set local enable_seqscan = off; set local jit = off;
+             set local row_security = off; {}",
             text_settings()
         ))
         .await?;
