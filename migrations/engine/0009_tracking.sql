@@ -190,13 +190,17 @@ create or replace function %1$I.%2$I() returns trigger language plpgsql security
 begin
     %4$s
     return null;
-exception when others then
-    begin
-        perform %1$I.tracking_fault(%5$L, sqlstate);
-    exception when others then
-        null;
-    end;
-    return null;
+exception
+    -- The server has decided that the application's transaction cannot be serialized, and tells it here.
+    when serialization_failure then
+        raise;
+    when others then
+        begin
+            perform %1$I.tracking_fault(%5$L, sqlstate);
+        exception when others then
+            null;
+        end;
+        return null;
 end $body$ $$, current_schema(), tracking_function(tracked, event), settings, body, tracked."name");
     execute format('comment on function %I() is %L', tracking_function(tracked, event),
                    'tenant-sync: records changes of ' || tracked."name");

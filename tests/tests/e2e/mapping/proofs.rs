@@ -95,7 +95,7 @@ const UNPROVEN: &[(&str, &str, &str, &str, &str)] = &[
         "parent",
         "owner",
         "",
-        "m.toml:16: \"parent\" is not in the primary key of \"Owner\" (tenancyId, id)",
+        "m.toml:16: \"parent\" is not in the key of \"Owner\" (tenancyId, id)",
     ),
     (
         "Owner",
