@@ -18,3 +18,4 @@ mod migrate;
 mod queue;
 mod races;
 mod sequencing;
+mod tracking;
