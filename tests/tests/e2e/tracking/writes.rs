@@ -52,7 +52,7 @@ async fn copy_and_merge_are_recorded() {
     sink.finish().await.expect("copied");
     assert_eq!(place.recorded().await, [r#"changed 1 public.invoices {"id": 1}"#]);
 
-    if place.value("show server_version_num").await .as_str() < "150000" {
+    if place.value("show server_version_num").await.as_str() < "150000" {
         return;
     }
     place.sql("insert into invoices values (3, 2, 1, 'c')").await;
