@@ -12,6 +12,7 @@ mod mappings;
 mod output;
 mod prompt;
 mod sync;
+mod tables;
 mod targets;
 mod tenancies;
 mod workers;
@@ -54,6 +55,8 @@ enum Command {
     Config(config::Args),
     /// What of a source table goes where
     Mapping(mappings::Args),
+    /// Tables of your own whose changes are recorded
+    Table(tables::Args),
     /// How far targets are, and asking for more
     Sync(sync::Args),
     /// Switches that workers honour within a second
@@ -98,6 +101,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Target(args) => targets::run(&context, args),
         Command::Config(args) => config::run(&context, args),
         Command::Mapping(args) => mappings::run(&context, args),
+        Command::Table(args) => tables::run(&context, args),
         Command::Sync(args) => sync::run(&context, args),
         Command::Fusebox(args) => fusebox::run(&context, args),
         Command::Keys(args) => keys::run(&context, args),

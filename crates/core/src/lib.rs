@@ -11,6 +11,7 @@ pub mod registry;
 pub mod secrets;
 pub mod status;
 pub mod target;
+pub mod tracking;
 pub mod worker;
 
 /// Messages that travel through RabbitMQ.

@@ -8,6 +8,9 @@
     reason = "a program for people, which fails by panicking"
 )]
 
+#[path = "bench/tracking.rs"]
+mod tracking;
+
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,6 +38,10 @@ const CREATE: &str = "create table users (id uuid primary key, display_name text
 
 #[tokio::main]
 async fn main() {
+    if std::env::args().nth(1).as_deref() == Some("tracking") {
+        tracking::measure().await;
+        return;
+    }
     let stack = Stack::plan().externals(3).start().await;
     let tenancy = stack.tenancy("bench").await;
     seed(&stack.internal().connect().await, tenancy).await;
@@ -52,8 +59,10 @@ async fn main() {
     worker.terminate().await;
     poller.terminate().await;
     drop(sequencer);
+    drop(stack);
 
-    report(by_hand, by_statement, ours, &latency);
+    let tracking = tracking::measure().await;
+    report(by_hand, by_statement, ours, &latency, &tracking);
 }
 
 async fn seed(internal: &Client, tenancy: Uuid) {
@@ -198,7 +207,7 @@ async fn single_changes(stack: &Stack, tenancy: Uuid) -> Vec<Duration> {
     samples
 }
 
-fn report(by_hand: Duration, single_rows_per_s: f64, ours: Duration, latency: &[Duration]) {
+fn report(by_hand: Duration, single_rows_per_s: f64, ours: Duration, latency: &[Duration], tracking: &Value) {
     let rows = 2.0 * USERS as f64;
     let percentile =
         |p: usize| latency[(latency.len() * p / 100).min(latency.len() - 1)].as_secs_f64() * 1000.0;
@@ -216,6 +225,7 @@ fn report(by_hand: Duration, single_rows_per_s: f64, ours: Duration, latency: &[
             "samples": latency.len(), "p50Millis": percentile(50), "p90Millis": percentile(90),
             "p99Millis": percentile(99), "maxMillis": percentile(100),
         },
+        "tracking": tracking,
     });
     std::fs::create_dir_all("target/bench").expect("target/bench");
     let text = serde_json::to_string_pretty(&report).expect("json");

@@ -19,3 +19,4 @@ mod own_tables;
 mod queue;
 mod races;
 mod sequencing;
+mod tracking;

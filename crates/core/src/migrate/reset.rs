@@ -245,7 +245,8 @@ async fn own_indexes(client: &impl GenericClient, schema: &str) -> Result<Vec<Dr
     if !is_there(client, &table).await? {
         return Ok(Vec::new());
     }
-    let sql = format!(r#"select "ownIndex" from {table} where to_regclass("ownIndex") is not null order by 1"#);
+    let sql =
+        format!(r#"select "ownIndex" from {table} where to_regclass("ownIndex") is not null order by 1"#);
     let rows = client.query_typed(&sql, &[]).await?;
     let drop = |index: String| Drop {
         name: format!("index {index}"),

@@ -1,0 +1,100 @@
+//! Tracking a table while the application uses it.
+
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::index;
+use super::session::Session;
+use super::{Limits, Observer, TrackingError};
+use crate::db::Internal;
+use crate::mapping::names::{quote_ident, quote_literal};
+
+/// What to track.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `SCHEMA.TABLE`, as SQL or raw.
+    pub table: String,
+    /// The column that says whose a row is.
+    pub tenant_column: String,
+    /// Columns that count as a change; `None` = all.
+    pub columns: Option<Vec<String>>,
+}
+
+/// A table that is tracked, and ready for first copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracked {
+    /// Its feed's name.
+    pub name: String,
+    /// The key by which its rows are known.
+    pub key_columns: Vec<String>,
+    /// Its triggers do not fire under `session_replication_role = replica`: only the owner may enable them always.
+    pub fires_in_replicas: bool,
+    /// The index that was made, now or before.
+    pub own_index: Option<String>,
+}
+
+/// Tracks a table, and sees to the index that first copies need. Again with the same request: completes what is
+/// missing. Cancelled: the next attempt goes on.
+///
+/// # Errors
+/// [`TrackingError`]; each says what to do.
+pub async fn track(
+    internal: &Internal,
+    request: &Request,
+    limits: Limits,
+    observer: &mut dyn Observer,
+) -> Result<Tracked, TrackingError> {
+    let mut session = Session::open(internal, limits, observer).await?;
+    let table = find(&session.client, &request.table).await?;
+    session.lock(table.relation, &table.name).await?;
+    let columns = request.columns.as_ref().map_or_else(|| "null".to_owned(), |columns| text_array(columns));
+    let statement = format!(
+        "select track_table({}::oid::regclass, {}, {columns})",
+        table.relation,
+        quote_literal(&request.tenant_column)
+    );
+    session.with_locks(&table.name, &statement).await?;
+    index::ensure(&mut session, table.relation).await?;
+    let sql = r#"select "name", "keyColumns", "firing" = 'always', "ownIndex" from "TrackedTable" where "relation" = $1"#;
+    let rows = session.client.query_typed(sql, &[(&table.relation, Type::OID)]).await?;
+    let row = rows.first().ok_or(TrackingError::NotTracked(table.name))?;
+    Ok(Tracked {
+        name: row.get(0),
+        key_columns: row.get(1),
+        fires_in_replicas: row.get(2),
+        own_index: row.get(3),
+    })
+}
+
+fn text_array(columns: &[String]) -> String {
+    let each: Vec<String> = columns.iter().map(|column| quote_literal(column)).collect();
+    format!("array[{}]::text[]", each.join(", "))
+}
+
+/// A table of the database.
+pub(super) struct Found {
+    pub(super) relation: u32,
+    pub(super) name: String,
+}
+
+/// The table that `typed` means: its name as it is, or as SQL would read it.
+pub(super) async fn find(client: &Client, typed: &str) -> Result<Found, TrackingError> {
+    let bad = || TrackingError::Name(typed.to_owned());
+    let (schema, table) = typed.split_once('.').ok_or_else(bad)?;
+    if schema.is_empty() || table.is_empty() {
+        return Err(bad());
+    }
+    let sql = "select c.oid, n.nspname || '.' || c.relname from pg_class c \
+               join pg_namespace n on n.oid = c.relnamespace where n.nspname || '.' || c.relname = $1 or c.oid = to_regclass($2) \
+               order by n.nspname || '.' || c.relname = $1 desc limit 1";
+    // What is not SQL is taken as it stands.
+    let parsed = client.query_typed("select to_regclass($1) is null", &[(&typed, Type::TEXT)]).await;
+    let as_sql = if parsed.is_ok() {
+        typed.to_owned()
+    } else {
+        format!("{}.{}", quote_ident(schema), quote_ident(table))
+    };
+    let rows = client.query_typed(sql, &[(&typed, Type::TEXT), (&as_sql, Type::TEXT)]).await?;
+    let row = rows.first().ok_or_else(|| TrackingError::Unknown(typed.to_owned()))?;
+    Ok(Found { relation: row.get(0), name: row.get(1) })
+}
