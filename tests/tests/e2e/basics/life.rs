@@ -118,7 +118,7 @@ async fn tables_are_created_as_the_contract_says_and_say_whose_they_are() {
     let indexes = target.rows(indexes).await.join("\n");
     for expected in [
         "users USING btree (id)",
-        "users USING btree (primary_email)",
+        "users USING hash (primary_email)",
         "contact_channels USING btree (user_id)",
     ] {
         assert!(indexes.contains(expected), "{expected}: {indexes}");

@@ -13,8 +13,18 @@ async fn pages(source: &Source) -> i64 {
     count("shared hit") + count("read")
 }
 
-/// A pass over one change, and one over none, right after a pass that looked at everything.
+/// A pass over one change, and one over none, right after a pass that looked at everything. The least of several:
+/// where autovacuum has just looked at a table, a session reads catalogs anew.
 async fn pages_of_a_small_pass(source: &Source, tenancy: uuid::Uuid) -> (i64, i64) {
+    let mut least = (i64::MAX, i64::MAX);
+    for _ in 0..5 {
+        let (one, none) = pages_once(source, tenancy).await;
+        least = (least.0.min(one), least.1.min(none));
+    }
+    least
+}
+
+async fn pages_once(source: &Source, tenancy: uuid::Uuid) -> (i64, i64) {
     source.run(r#"update "SequencerPass" set "scannedFullyAt" = clock_timestamp() + interval '1 hour' where "pass" = (select max("pass") from "SequencerPass")"#).await;
     source.settle().await;
     source.user(tenancy).await;
