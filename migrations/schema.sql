@@ -424,6 +424,37 @@ end $$;
 
 COMMENT ON FUNCTION public.enqueue_tenant_sync(tenancy uuid) IS 'Asks for a sync of all targets of a tenancy; returns how many were asked for. A tenancy without a target is never enqueued.';
 
+CREATE FUNCTION public.heal_tracking_faults(mapping_names text[], reads text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    newest bigint;
+    watch "TrackingWatch";
+    feeds text[];
+    rows_there bigint;
+    concerned text[];
+begin
+    select case when s.is_called then s.last_value else 0 end into newest from tracking_fault_seq s;
+    select * into watch from "TrackingWatch" for no key update skip locked;
+    if watch is null or newest = watch."handledFault" then
+        return 0;
+    elsif watch."noticedFault" is null then
+        update "TrackingWatch" set "noticedFault" = newest, "settlesAt" = pg_snapshot_xmax(pg_current_snapshot());
+        return 0;
+    elsif watch."settlesAt" > pg_snapshot_xmin(pg_current_snapshot()) then
+        return 0;
+    end if;
+    select array_agg(distinct f."name"), count(*) into feeds, rows_there from "TrackingFault" f
+    where f."id" > watch."handledFault" and f."id" <= watch."noticedFault";
+    select array_agg(distinct u.mapping) into concerned from unnest(mapping_names, reads) as u (mapping, feed)
+    where u.feed = any (feeds) or rows_there < watch."noticedFault" - watch."handledFault";
+    update "TrackingWatch" set "handledFault" = watch."noticedFault", "noticedFault" = null, "settlesAt" = null;
+    return request_fills(coalesce(concerned, '{}'));
+end $$;
+
+COMMENT ON FUNCTION public.heal_tracking_faults(mapping_names text[], reads text[]) IS 'Lets targets be compared with tables of which a write could not be recorded; returns how many targets.';
+
 CREATE FUNCTION public.keep_sequence_columns() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -546,6 +577,30 @@ begin
 end $$;
 
 COMMENT ON FUNCTION public.note_tracked_partitions(feed text) IS 'Takes the partitions that are there now for known, and gives the new ones triggers of their own; false if nothing changed.';
+
+CREATE FUNCTION public.request_fills(mapping_names text[], tenancies uuid[] DEFAULT NULL::uuid[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    asked bigint;
+begin
+    with wanted as (
+        update "SyncState" s set "fillRequested" = true
+        where s."mappingName" = any (mapping_names) and (tenancies is null or s."tenancyId" = any (tenancies))
+        returning s."tenancyId", s."databaseId"),
+    targets as (
+        update "ExternalDatabase" d set "nextVisitAt" = now()
+        where (d."tenancyId", d."id") in (select w."tenancyId", w."databaseId" from wanted w)
+        returning d."id")
+    select count(*) into asked from targets;
+    if asked > 0 then
+        perform pg_notify('tenant_sync_due', current_schema());
+    end if;
+    return asked;
+end $$;
+
+COMMENT ON FUNCTION public.request_fills(mapping_names text[], tenancies uuid[]) IS 'Lets these mappings be compared and mended in every target concerned; returns how many targets.';
 
 CREATE FUNCTION public.reset_sequence_id_on_update() RETURNS trigger
     LANGUAGE plpgsql
@@ -930,6 +985,31 @@ exception
 end $_$;
 
 COMMENT ON FUNCTION public.sequencer_try(relation_name text, tenancy uuid, key jsonb, at tid) IS 'Whether a row takes an id; if not, it is parked.';
+
+CREATE FUNCTION public.settle_tenancies(tracked_mappings text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    ended uuid[];
+begin
+    update "Tenancy" t set "settlesAt" = pg_snapshot_xmax(pg_current_snapshot())
+    where t."id" in (select u."id" from "Tenancy" u where not u."settled" and u."settlesAt" is null
+                     limit 1000 for no key update skip locked);
+    with done as (
+        update "Tenancy" t set "settled" = true
+        where t."id" in (select u."id" from "Tenancy" u
+                         where not u."settled" and u."settlesAt" <= pg_snapshot_xmin(pg_current_snapshot())
+                         limit 1000 for no key update skip locked)
+        returning t."id")
+    select array_agg(d."id") into ended from done d;
+    if ended is null or cardinality(tracked_mappings) = 0 then
+        return 0;
+    end if;
+    return request_fills(tracked_mappings, ended);
+end $$;
+
+COMMENT ON FUNCTION public.settle_tenancies(tracked_mappings text[]) IS 'Notices when no transaction is left that may have overlooked a new tenancy; returns how many targets are compared once more.';
 
 CREATE FUNCTION public.tail_start(tenancy uuid) RETURNS xid8
     LANGUAGE sql STABLE
@@ -1370,7 +1450,7 @@ CREATE FUNCTION public.tracking_refusal(relation oid) RETURNS text
             'Project', 'Tenancy', 'ExternalDatabase', 'SyncState', 'TargetSession', 'OutgoingRequest', 'SourceEpoch',
             'SequencerPass', 'SequencerBacklog', 'ParkedRow', 'SequencedRelation', 'SequencedDependency', 'TombstonePurge',
             'DeletedRow', 'ChangedRow', 'Fusebox', 'WorkerHeartbeat', 'CacheEntry', 'SyncSample', 'TrackedTable',
-            'TrackingFault', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event', 'EventIpInfo', 'AuthMethod')
+            'TrackingFault', 'TrackingWatch', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event', 'EventIpInfo', 'AuthMethod')
             then 'is one of tenant-sync''s own: track a table of your application'
         when c.relispartition then format('is a partition: track %s, of which it is a part',
             pg_partition_root(c.oid)::regclass)
@@ -1425,13 +1505,17 @@ create or replace function %1$I.%2$I() returns trigger language plpgsql security
 begin
     %4$s
     return null;
-exception when others then
-    begin
-        perform %1$I.tracking_fault(%5$L, sqlstate);
-    exception when others then
-        null;
-    end;
-    return null;
+exception
+    -- The server has decided that the application's transaction cannot be serialized, and tells it here.
+    when serialization_failure then
+        raise;
+    when others then
+        begin
+            perform %1$I.tracking_fault(%5$L, sqlstate);
+        exception when others then
+            null;
+        end;
+        return null;
 end $body$ $$, current_schema(), tracking_function(tracked, event), settings, body, tracked."name");
     execute format('comment on function %I() is %L', tracking_function(tracked, event),
                    'tenant-sync: records changes of ' || tracked."name");
@@ -1921,19 +2005,24 @@ CREATE TABLE public."Tenancy" (
     "branchId" text DEFAULT 'main'::text NOT NULL,
     "tenantKey" text NOT NULL,
     "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
-    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL
+    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "settlesAt" xid8,
+    settled boolean DEFAULT false NOT NULL
 );
 
 COMMENT ON TABLE public."Tenancy" IS 'One tenant. Its rows carry its id, or its key in tables of the operator''s own.';
 
 COMMENT ON COLUMN public."Tenancy"."tenantKey" IS 'Value of the tenant column in the operator''s own tables, as text; the id unless given.';
 
+COMMENT ON COLUMN public."Tenancy".settled IS 'Every transaction that may have written rows of this tenant before it was known has ended.';
+
 CREATE TABLE public."TombstonePurge" (
     "tenancyId" uuid NOT NULL,
-    "purgedThrough" bigint NOT NULL
+    "purgedThrough" bigint DEFAULT 0 NOT NULL,
+    "changesPurgedThrough" bigint DEFAULT 0 NOT NULL
 );
 
-COMMENT ON TABLE public."TombstonePurge" IS 'Tombstones of the tenant up to this id are gone; a target below it is filled again.';
+COMMENT ON TABLE public."TombstonePurge" IS 'Tombstones of the tenant, or pointers to changed rows, up to these ids are gone; a target below is filled again.';
 
 ALTER TABLE public."TrackedTable" ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public."TrackedTable_id_seq"
@@ -1961,6 +2050,16 @@ CREATE TABLE public."TrackingFault" (
 );
 
 COMMENT ON TABLE public."TrackingFault" IS 'Statements of the application that went through although their changes could not be recorded: that feed is incomplete. At most 1,000 rows.';
+
+CREATE TABLE public."TrackingWatch" (
+    id boolean DEFAULT true NOT NULL,
+    "handledFault" bigint DEFAULT 0 NOT NULL,
+    "noticedFault" bigint,
+    "settlesAt" xid8,
+    CONSTRAINT "there is one watch" CHECK (id)
+);
+
+COMMENT ON TABLE public."TrackingWatch" IS 'Up to which fault of the tracking the targets were compared. A fault is noticed first, and handled when every transaction that may have had it has ended.';
 
 CREATE TABLE public."WorkerHeartbeat" (
     id text NOT NULL,
@@ -2069,6 +2168,9 @@ ALTER TABLE ONLY public."TrackedTable"
 ALTER TABLE ONLY public."TrackingFault"
     ADD CONSTRAINT "TrackingFault_pkey" PRIMARY KEY (id);
 
+ALTER TABLE ONLY public."TrackingWatch"
+    ADD CONSTRAINT "TrackingWatch_pkey" PRIMARY KEY (id);
+
 ALTER TABLE ONLY public."WorkerHeartbeat"
     ADD CONSTRAINT "WorkerHeartbeat_pkey" PRIMARY KEY (id);
 
@@ -2133,6 +2235,8 @@ CREATE INDEX "ProjectUser_pending_by_tenancy" ON public."ProjectUser" USING btre
 CREATE INDEX "SyncSample_at" ON public."SyncSample" USING btree (at);
 
 CREATE INDEX "TargetSession_workerId" ON public."TargetSession" USING btree ("workerId");
+
+CREATE INDEX "Tenancy_unsettled" ON public."Tenancy" USING btree (id) WHERE (NOT settled);
 
 CREATE INDEX "WorkerHeartbeat_lastSeenAt" ON public."WorkerHeartbeat" USING btree ("lastSeenAt");
 

@@ -144,7 +144,7 @@ create function tracking_refusal(relation oid) returns text
             'Project', 'Tenancy', 'ExternalDatabase', 'SyncState', 'TargetSession', 'OutgoingRequest', 'SourceEpoch',
             'SequencerPass', 'SequencerBacklog', 'ParkedRow', 'SequencedRelation', 'SequencedDependency', 'TombstonePurge',
             'DeletedRow', 'ChangedRow', 'Fusebox', 'WorkerHeartbeat', 'CacheEntry', 'SyncSample', 'TrackedTable',
-            'TrackingFault', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event', 'EventIpInfo', 'AuthMethod')
+            'TrackingFault', 'TrackingWatch', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event', 'EventIpInfo', 'AuthMethod')
             then 'is one of tenant-sync''s own: track a table of your application'
         when c.relispartition then format('is a partition: track %s, of which it is a part',
             pg_partition_root(c.oid)::regclass)

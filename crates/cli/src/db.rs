@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(crate) use reset::agreed;
 pub(crate) use seed::{Seeded, seed};
 
 use crate::context::Context;

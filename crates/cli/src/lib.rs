@@ -15,6 +15,7 @@ mod sync;
 mod tables;
 mod targets;
 mod tenancies;
+mod uninstall;
 mod workers;
 
 use std::ffi::OsString;
@@ -67,6 +68,8 @@ enum Command {
     Dev,
     /// Sample tenants, syncing before your eyes (`make demo` starts the servers)
     Demo,
+    /// Untrack every table of yours and drop everything of ours
+    Uninstall(uninstall::Args),
 }
 
 /// Runs the program with these arguments: 0 done, 1 failed or found a difference, 2 wrong usage.
@@ -107,6 +110,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => keys::run(&context, args),
         Command::Dev => dev::run(&context),
         Command::Demo => demo::run(&context),
+        Command::Uninstall(args) => uninstall::run(&context, &args),
     }
 }
 

@@ -48,7 +48,7 @@ struct UntrackArgs {
 }
 
 /// Says on stderr for whom it waits.
-struct Remarks;
+pub(crate) struct Remarks;
 
 impl Observer for Remarks {
     fn waiting(&mut self, line: &str) {

@@ -33,7 +33,7 @@ pub(super) async fn run(context: &Context, config: &Config, args: Args) -> anyho
     let survey = migrator.survey().await?;
     let mut dropped = Vec::new();
     if !survey.objects.is_empty() {
-        let database = agreed(&args, &survey)?;
+        let database = agreed(args.yes, args.database.as_deref(), &survey)?;
         dropped = migrator.reset(database.as_deref(), &mut ()).await?;
     }
     let report = Report { database: survey.database, schema: survey.schema, dropped };
@@ -45,19 +45,20 @@ pub(super) async fn run(context: &Context, config: &Config, args: Args) -> anyho
 }
 
 /// Makes sure that it is meant, and returns the database's name if it was given.
-fn agreed(args: &Args, survey: &Survey) -> Result<Option<String>, Usage> {
+pub(crate) fn agreed(yes: bool, database: Option<&str>, survey: &Survey) -> Result<Option<String>, Usage> {
+    let named = database.map(str::to_owned);
     let Survey { database, schema, objects, targets } = survey;
-    if let Some(named) = args.database.as_ref().filter(|named| *named != database) {
+    if let Some(named) = named.as_ref().filter(|named| *named != database) {
         return Err(Usage(format!("this is database {database:?}, not {named:?}; nothing was dropped")));
     }
-    let asks = !args.yes && prompt::is_answerable();
-    if *targets > 0 && args.database.is_none() && !asks {
+    let asks = !yes && prompt::is_answerable();
+    if *targets > 0 && named.is_none() && !asks {
         return Err(Usage(format!(
             "{targets} targets exist, whose connection strings would be lost: add --database {database}"
         )));
     }
-    if args.yes {
-        return Ok(args.database.clone());
+    if yes {
+        return Ok(named);
     }
     if !asks {
         return Err(Usage("nobody is there to answer; --yes drops without asking".into()));
@@ -67,8 +68,8 @@ fn agreed(args: &Args, survey: &Survey) -> Result<Option<String>, Usage> {
     if !prompt::confirm(&question) {
         return Err(Usage("nothing was dropped".into()));
     }
-    if *targets == 0 || args.database.is_some() {
-        return Ok(args.database.clone());
+    if *targets == 0 || named.is_some() {
+        return Ok(named);
     }
     match prompt::ask(&format!("{targets} targets exist. Type the database's name:")) {
         Some(typed) if typed == *database => Ok(Some(typed)),

@@ -208,6 +208,6 @@ async fn a_join_finds_one_row_and_misses_no_change() {
     // The condition implies the predicate of the partial index, so one row is proven; the touch is not possible.
     let found = refusals(&joined("Owner", "code", "code", "where = 'not j.gone'\n"), &database.client).await;
     assert!(!found.contains("more than one row"), "{found}");
-    assert!(found.contains("\"code\" is not in the primary key"), "{found}");
+    assert!(found.contains("\"code\" is not in the key"), "{found}");
     database.drop().await;
 }
