@@ -112,7 +112,11 @@ pub async fn read(
             .read_only(true)
             .start()
             .await?;
-        snapshot.batch_execute("set local enable_seqscan = off; set local jit = off; set local row_security = off").await?;
+        snapshot
+            .batch_execute(
+                "set local enable_seqscan = off; set local jit = off; set local row_security = off",
+            )
+            .await?;
         all.extend(read_page(&snapshot, &statements, page).await?);
         snapshot.commit().await?;
     }

@@ -90,13 +90,7 @@ const UNPROVEN: &[(&str, &str, &str, &str, &str)] = &[
         "",
         "m.toml:12: more than one row of \"Owner\" could match a source row: no unique index lies inside code, tenancyId;",
     ),
-    (
-        "Owner",
-        "parent",
-        "owner",
-        "",
-        "m.toml:16: \"parent\" is not in the key of \"Owner\" (tenancyId, id)",
-    ),
+    ("Owner", "parent", "owner", "", "m.toml:16: \"parent\" is not in the key of \"Owner\" (tenancyId, id)"),
     (
         "Owner",
         "n",
