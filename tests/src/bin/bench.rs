@@ -8,6 +8,8 @@
     reason = "a program for people, which fails by panicking"
 )]
 
+#[path = "bench/own.rs"]
+mod own;
 #[path = "bench/tracking.rs"]
 mod tracking;
 
@@ -38,9 +40,11 @@ const CREATE: &str = "create table users (id uuid primary key, display_name text
 
 #[tokio::main]
 async fn main() {
-    if std::env::args().nth(1).as_deref() == Some("tracking") {
-        tracking::measure().await;
-        return;
+    // One part alone, for whoever works on it.
+    match std::env::args().nth(1).as_deref() {
+        Some("tracking") => return drop(tracking::measure().await),
+        Some("own") => return drop(own::measure().await),
+        _ => {}
     }
     let stack = Stack::plan().externals(3).start().await;
     let tenancy = stack.tenancy("bench").await;
@@ -62,7 +66,8 @@ async fn main() {
     drop(stack);
 
     let tracking = tracking::measure().await;
-    report(by_hand, by_statement, ours, &latency, &tracking);
+    let own = own::measure().await;
+    report(by_hand, by_statement, ours, &latency, json!({"tracking": tracking, "ownTables": own}));
 }
 
 async fn seed(internal: &Client, tenancy: Uuid) {
@@ -207,14 +212,14 @@ async fn single_changes(stack: &Stack, tenancy: Uuid) -> Vec<Duration> {
     samples
 }
 
-fn report(by_hand: Duration, single_rows_per_s: f64, ours: Duration, latency: &[Duration], tracking: &Value) {
+fn report(by_hand: Duration, single_rows_per_s: f64, ours: Duration, latency: &[Duration], more: Value) {
     let rows = 2.0 * USERS as f64;
     let percentile =
         |p: usize| latency[(latency.len() * p / 100).min(latency.len() - 1)].as_secs_f64() * 1000.0;
     let against_copy = by_hand.as_secs_f64() / ours.as_secs_f64();
     let ours_per_s = rows / ours.as_secs_f64();
     let against_statements = ours_per_s / single_rows_per_s;
-    let report = json!({
+    let mut report = json!({
         "initialCopy": {
             "users": USERS, "rows": 2 * USERS, "oursMillis": ours.as_millis() as u64,
             "copyByHandMillis": by_hand.as_millis() as u64, "ratioToCopyByHand": against_copy,
@@ -225,8 +230,10 @@ fn report(by_hand: Duration, single_rows_per_s: f64, ours: Duration, latency: &[
             "samples": latency.len(), "p50Millis": percentile(50), "p90Millis": percentile(90),
             "p99Millis": percentile(99), "maxMillis": percentile(100),
         },
-        "tracking": tracking,
     });
+    if let (Some(report), Value::Object(more)) = (report.as_object_mut(), more) {
+        report.extend(more);
+    }
     std::fs::create_dir_all("target/bench").expect("target/bench");
     let text = serde_json::to_string_pretty(&report).expect("json");
     std::fs::write("target/bench/report.json", text + "\n").expect("target/bench/report.json");
