@@ -1265,7 +1265,7 @@ CREATE FUNCTION public.tracking_functions(tracked public."TrackedTable") RETURNS
     SET search_path TO 'public', 'pg_temp'
     AS $$
     select p.oid::regprocedure from pg_proc p
-    where p.pronamespace = current_schema()::regnamespace and p.prorettype = 'trigger'::regtype
+    where p.pronamespace = quote_ident(current_schema())::regnamespace and p.prorettype = 'trigger'::regtype
       and p.proname in (select tracking_function(tracked, e)
                         from unnest(array['insert', 'update', 'delete', 'truncate', 'row']) e)
 $$;

@@ -216,7 +216,7 @@ comment on function tracking_function("TrackedTable", text) is 'Name of a trigge
 create function tracking_functions(tracked "TrackedTable") returns setof regprocedure
     language sql stable set search_path from current as $$
     select p.oid::regprocedure from pg_proc p
-    where p.pronamespace = current_schema()::regnamespace and p.prorettype = 'trigger'::regtype
+    where p.pronamespace = quote_ident(current_schema())::regnamespace and p.prorettype = 'trigger'::regtype
       and p.proname in (select tracking_function(tracked, e)
                         from unnest(array['insert', 'update', 'delete', 'truncate', 'row']) e)
 $$;

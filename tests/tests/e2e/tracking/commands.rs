@@ -68,3 +68,22 @@ async fn what_makes_no_sense_is_said() {
         assert!(output.stderr.contains(words), "{arguments:?}: {output:?}");
     }
 }
+
+#[tokio::test]
+async fn installations_in_two_schemas_track_the_same_table() {
+    let place = Place::with_invoices().await;
+    let (one, two) = (place.stack.cli(), place.stack.cli().set("database.schema", "Odd \"Schema"));
+    assert_eq!(two.run(&["db", "migrate"]).await.code, Some(0));
+    let track = ["table", "track", "public.invoices", "--tenant-column", "org_id"];
+    one.json(&track).await;
+    two.json(&track).await;
+    two.json(&["tenancy", "create", "--project", "p", "--tenant-key", "1"]).await;
+    let theirs = r#"select count(*) from "Odd ""Schema"."ChangedRow""#;
+    assert_eq!(place.records("insert into invoices values (1, 1)").await.len(), 1);
+    assert_eq!(place.value(theirs).await, "1");
+    assert_eq!(two.run(&["db", "reset", "--yes"]).await.code, Some(0));
+    assert_eq!(place.records("insert into invoices values (2, 1); truncate invoices").await.len(), 3);
+    one.json(&["table", "untrack", "public.invoices"]).await;
+    assert_eq!(place.value("select count(*) from pg_trigger where tgname like '~tenant%'").await, "0");
+    assert_eq!(place.value("select count(*) from pg_class where relname like 'tenant_sync_%'").await, "0");
+}
