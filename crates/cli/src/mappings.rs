@@ -83,6 +83,12 @@ async fn check(context: &Context, config: &Config) -> anyhow::Result<ExitCode> {
         Ok(mappings) => {
             let internal = context.internal(config).await?;
             let client = internal.get().await?;
+            let standby: bool = client.query_one("select pg_is_in_recovery()", &[]).await?.try_get(0)?;
+            if standby {
+                output::remark(
+                    "note: database.url is a standby; that is enough to check, but workers need the primary",
+                );
+            }
             let errors = match mapping::check(&mappings, &client).await {
                 Ok(_) => None,
                 Err(CheckError::Mappings(errors)) => Some(errors),

@@ -8,6 +8,7 @@ use deadpool_postgres::GenericClient;
 use serde::Serialize;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::registry::tenancies::{self, Creation, NewTenancy, Removal, Tenancy, TenancyRef};
+use tenant_sync_core::tracking;
 use uuid::Uuid;
 
 use crate::context::{Context, Usage};
@@ -185,9 +186,27 @@ async fn create(context: &Context, config: &Config, args: &CreateArgs) -> anyhow
     }
     let made = tenancies::find(&transaction, &TenancyRef::Id(id)).await?;
     transaction.commit().await?;
+    if let Some(key) = &args.tenant_key {
+        warn_of_strangers(&client, key).await?;
+    }
     let made = Line::from(made.ok_or_else(|| anyhow!("the new tenancy is not there"))?);
     context.output.result(&made, |made| made.tenancy_id.to_string())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says in which tracked tables no row can be of this tenant; in an application with several kinds of keys that may
+/// be as it should.
+pub(crate) async fn warn_of_strangers<C: GenericClient>(
+    client: &C,
+    tenant_key: &str,
+) -> Result<(), tokio_postgres::Error> {
+    for stranger in tracking::strangers(client, tenant_key).await? {
+        output::remark(&format!(
+            "note: no row of {} can be of the tenant {tenant_key:?}: its column {:?} is {}, whose values read otherwise",
+            stranger.name, stranger.tenant_column, stranger.type_name
+        ));
+    }
+    Ok(())
 }
 
 #[derive(Debug, Serialize)]

@@ -16,7 +16,7 @@ use super::report::{TargetLine, explain, summary};
 use super::{Checked, Desk};
 use crate::context::{Context, Usage};
 use crate::output;
-use crate::tenancies::Named;
+use crate::tenancies::{Named, warn_of_strangers};
 
 /// `target add`
 #[derive(Debug, clap::Args)]
@@ -89,7 +89,11 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
             }),
             _ => None,
         };
+        let tenant_key = new_tenancy.as_ref().and_then(|tenancy| tenancy.tenant_key);
         desk.add(&key, new_tenancy, &checked.stored).await?;
+        if let Some(tenant_key) = tenant_key {
+            warn_of_strangers(&desk.internal.get().await?, tenant_key).await?;
+        }
     }
     finish(context, &desk, &key, checked, "added").await
 }

@@ -5,6 +5,7 @@
 //! whatever a crash leaves behind is found by the next attempt.
 
 mod index;
+mod keys;
 mod list;
 mod session;
 mod track;
@@ -12,6 +13,7 @@ mod untrack;
 
 use std::time::Duration;
 
+pub use keys::{Stranger, strangers};
 pub use list::{Firing, Line, list};
 pub use track::{Request, Tracked, track};
 pub use untrack::{Untracked, untrack};

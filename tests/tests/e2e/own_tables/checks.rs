@@ -77,3 +77,21 @@ async fn a_column_that_is_not_watched_cannot_be_read() {
     }
     assert!(!unwatched.contains("\"paid\" are not watched"), "{unwatched}");
 }
+
+/// `04711` is a number, and no row's text.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_can_be_nobodys_is_told() {
+    let application = Application::start(INVOICES).await;
+    application.track("public.invoices", "org_id").await;
+    for (project, key, told) in [("a", "4711", false), ("b", "04711", true), ("c", "acme", true)] {
+        let said =
+            said(&application, &["tenancy", "create", "--project", project, "--tenant-key", key], 0).await;
+        let note = format!("no row of public.invoices can be of the tenant {key:?}");
+        assert_eq!(said.contains(&note), told, "{said}");
+    }
+    let outside = application.stack.external(0).url();
+    let arguments = ["target", "add", "--tenant-key", "0815", "--url-file", "-"];
+    let added = application.stack.cli().run_with_input(&arguments, outside).await;
+    assert_eq!(added.code, Some(0), "{added:?}");
+    assert!(added.stderr.contains("can be of the tenant \"0815\""), "{added:?}");
+}
