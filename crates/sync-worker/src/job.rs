@@ -14,6 +14,7 @@ use tenant_sync_core::worker::backoff::full_jitter;
 use tenant_sync_core::worker::failpoint;
 use tokio_util::sync::CancellationToken;
 
+use crate::aside::{self, Aside};
 use crate::error::TurnError;
 use crate::plan::Plan;
 use crate::progress::{self, Settings};
@@ -36,6 +37,7 @@ pub(crate) struct Jobs {
     pub(crate) keyring: Keyring,
     pub(crate) plans: Vec<Plan>,
     pub(crate) sessions: Sessions,
+    pub(crate) aside: Aside,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -89,9 +91,21 @@ impl Jobs {
             Self::end(&self.internal.get().await?, &taken, true).await?;
             return Ok(Outcome::NoTarget);
         };
-        let plans = self.plans_of(&settings);
+        let mut plans = self.plans_of(&settings);
         let began = std::time::Instant::now();
-        let turned = self.turn_with_lease(&taken, &settings, &plans).await;
+        let turned = loop {
+            let turned = self.turn_with_lease(&taken, &settings, &plans).await;
+            // What one mapping reads is not there: the others go on without it.
+            match &turned {
+                Err(TurnError::Source(error @ SourceError::Mapping { name, .. })) if plans.len() > 1 => {
+                    if error.is_of_schema() {
+                        self.aside.put(name, error);
+                    }
+                    plans.retain(|plan| plan.name() != name);
+                }
+                _ => break turned,
+            }
+        };
         metrics::histogram!("tenant_sync_turn_seconds").record(began.elapsed().as_secs_f64());
         match turned {
             Ok(report) => self.succeeded(&taken, &settings, &plans, &report).await,
@@ -103,7 +117,10 @@ impl Jobs {
         let wanted = |plan: &&Plan| {
             settings.mappings.as_ref().is_none_or(|names| names.iter().any(|name| name == plan.name()))
         };
-        self.plans.iter().filter(wanted).collect()
+        let wanted: Vec<&Plan> = self.plans.iter().filter(wanted).collect();
+        let readable: Vec<&Plan> =
+            wanted.iter().copied().filter(|plan| !self.aside.contains(plan.name())).collect();
+        if readable.is_empty() { wanted } else { readable }
     }
 
     /// Runs the turn while the row's lease is renewed. A lost lease or the end of the worker ends it.
@@ -269,10 +286,14 @@ impl Jobs {
             return Ok(Outcome::GivenBack);
         }
         let Some(fault) = error.fault() else {
-            let wait = if self.stopping.is_cancelled() { Duration::ZERO } else { OUR_FAULT_WAIT };
+            let wait = match &error {
+                _ if self.stopping.is_cancelled() => Duration::ZERO,
+                TurnError::Source(SourceError::Mapping { .. }) => aside::FOR,
+                _ => OUR_FAULT_WAIT,
+            };
             match error {
                 TurnError::GivenUp => {}
-                TurnError::Source(SourceError::Db(_) | SourceError::Row(_)) | TurnError::Encode(_) => {
+                TurnError::Source(_) | TurnError::Encode(_) => {
                     tracing::warn!(%tenancy, target, %error, "a turn failed on our side; it is tried again");
                 }
                 other => tracing::info!(%tenancy, target, reason = %other, "a turn was left to others"),

@@ -7,6 +7,7 @@
 //! ```
 //! A slice is applied to a target in `target/write.rs`.
 
+mod aside;
 mod error;
 mod job;
 mod order;

@@ -48,6 +48,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         worker: worker.id(),
         keyring,
         plans: plans?,
+        aside: crate::aside::Aside::default(),
         sessions: Sessions::new(worker.internal().clone(), dialer, worker.id(), &config.sync),
         stopping: worker.stopping(),
         config: Arc::clone(&config),

@@ -4,6 +4,7 @@ mod application;
 mod checks;
 mod feed;
 mod first_table;
+mod gone;
 mod guest;
 mod healing;
 mod touches;

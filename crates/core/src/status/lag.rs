@@ -73,6 +73,9 @@ pub(super) fn lag(facts: Facts<'_>, ledger: Option<&Ledger>) -> Duration {
     if let Some(xid) = counts.first_xid {
         missing_since(ledger.and_then(|l| l.not_before(xid)).map_or(complete, |at| at.max(complete)));
     }
+    if counts.unknown {
+        missing_since(complete);
+    }
     if standing.filling || !standing.set_up {
         missing_since(standing.fill_started_at.unwrap_or(created_at));
     }

@@ -101,7 +101,8 @@ pub async fn read(
     let found = targets::list(&client, filter).await?;
     let mut statements = Vec::with_capacity(mappings.len());
     for mapping in mappings {
-        statements.push((mapping, sql::statement(mapping, &sql::types(&client, mapping).await?)));
+        let types = sql::types(&client, mapping).await?;
+        statements.push((mapping, types.map(|types| sql::statement(mapping, &types))));
     }
     statements.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     let mut all = Vec::with_capacity(found.len());
@@ -125,7 +126,7 @@ pub async fn read(
 
 async fn read_page(
     snapshot: &Transaction<'_>,
-    statements: &[(&Mapping, String)],
+    statements: &[(&Mapping, Option<String>)],
     page: &[Target],
 ) -> Result<Vec<TargetStatus>, Error> {
     let now: OffsetDateTime = snapshot.query_one("select now()", &[]).await?.try_get(0)?;
@@ -151,7 +152,10 @@ async fn read_page(
             })
             .collect();
         let asked: Vec<_> = wanted.iter().map(|at| page[*at].key.tenancy_id).zip(&standings).collect();
-        let counts = sql::count(snapshot, statement, &asked).await?;
+        let counts = match statement {
+            Some(statement) => sql::count(snapshot, statement, &asked).await?,
+            None => vec![Counts { unknown: true, cut: true, ..Counts::default() }; asked.len()],
+        };
         if ledger.is_none() && counts.iter().any(Counts::needs_ledger) {
             ledger = Some(Ledger::read(snapshot).await?);
         }

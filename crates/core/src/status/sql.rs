@@ -23,6 +23,8 @@ pub(super) struct Counts {
     pub(super) unfilled: i64,
     /// A count has reached its limit.
     pub(super) cut: bool,
+    /// What the mapping reads is not there: nothing can be said.
+    pub(super) unknown: bool,
 }
 
 impl Counts {
@@ -43,7 +45,8 @@ pub(super) struct Types {
     tenant: String,
 }
 
-pub(super) async fn types<C: GenericClient>(client: &C, mapping: &Mapping) -> Result<Types, Error> {
+/// `None` = the table, or one of its columns, is not there.
+pub(super) async fn types<C: GenericClient>(client: &C, mapping: &Mapping) -> Result<Option<Types>, Error> {
     let mut names = mapping.source_key();
     names.push(&mapping.source.tenant);
     let rows = client
@@ -57,8 +60,9 @@ pub(super) async fn types<C: GenericClient>(client: &C, mapping: &Mapping) -> Re
         )
         .await?;
     let mut key: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let complete = key.len() == names.len();
     let tenant = key.pop().unwrap_or_default();
-    Ok(Types { key, tenant })
+    Ok(complete.then_some(Types { key, tenant }))
 }
 
 /// The statement for one mapping: `$1` tenancies, `$2` watermarks, `$3` whether a turn has set it up, `$4`
@@ -244,5 +248,6 @@ fn read(row: &Row) -> Result<Counts, Error> {
         first_xid: [maybe(5)?, maybe(7)?, maybe(9)?].into_iter().flatten().min(),
         unfilled,
         cut: longest > BACKLOG_MAX,
+        unknown: false,
     })
 }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use futures_util::{TryStreamExt, pin_mut};
-use tenant_sync_core::db::{DbError, Internal};
+use tenant_sync_core::db::{DbError, Internal, describe};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
@@ -21,8 +21,38 @@ use crate::target::state::text_settings;
 pub(crate) enum SourceError {
     #[error(transparent)]
     Db(#[from] DbError),
-    #[error("reading the source: {0}")]
+    #[error("reading the source: {}", describe(.0))]
     Row(#[from] tokio_postgres::Error),
+    /// What this mapping reads is not there (any more), may not be read, or is no value: others can go on.
+    #[error("the mapping {name} cannot be read: {}", said(.error))]
+    Mapping { name: String, error: tokio_postgres::Error },
+}
+
+impl SourceError {
+    /// Whether the schema is to blame, and with it every tenant concerned; else it is something in this tenant's rows.
+    pub(crate) fn is_of_schema(&self) -> bool {
+        matches!(self, Self::Mapping { error, .. } if class(error) == "42")
+    }
+
+    /// Names the mapping, where it and nobody else is at fault.
+    fn of(self, plan: &Plan) -> Self {
+        match self {
+            Self::Row(error) if matches!(class(&error), "42" | "22") => {
+                Self::Mapping { name: plan.name().to_owned(), error }
+            }
+            other => other,
+        }
+    }
+}
+
+/// The server's words, unless they may hold a value of some row.
+fn said(error: &tokio_postgres::Error) -> String {
+    let state = error.code().map_or("", tokio_postgres::error::SqlState::code);
+    if class(error) == "42" { describe(error) } else { format!("an expression fails for a row ({state})") }
+}
+
+fn class(error: &tokio_postgres::Error) -> &str {
+    error.code().and_then(|code| code.code().get(..2)).unwrap_or_default()
 }
 
 /// Bounds of one read.
@@ -99,8 +129,10 @@ impl Reader<'_> {
                 slice.complete = false;
                 break;
             }
-            let changed =
-                self.changed(session, plan, from[at].watermark, slice.snapshot.horizon, &mut budget).await?;
+            let changed = self
+                .changed(session, plan, from[at].watermark, slice.snapshot.horizon, &mut budget)
+                .await
+                .map_err(|error| error.of(plan))?;
             let Some((part, reached)) = changed else {
                 slice.complete = false;
                 slice.overflowing.push(at);
@@ -225,13 +257,15 @@ impl Reader<'_> {
             let (rows, gone) = tokio::try_join!(
                 self.stream(session, &plan.statements.flagged, &of_rows, &mut budget),
                 self.all(session, &plan.statements.flagged_gone, &of_rows[..2]),
-            )?;
+            )
+            .map_err(|error| error.of(plan))?;
             if rows.stopped || to_i64(rows.rows.len()) >= limit || to_i64(gone.len()) >= limit {
                 return Ok(false);
             }
             let mut rows = rows.rows;
             for statement in &plan.statements.flagged_touched {
-                let touched = self.stream(session, statement, &of_rows, &mut budget).await?;
+                let touched = self.stream(session, statement, &of_rows, &mut budget).await;
+                let touched = touched.map_err(|error| error.of(plan))?;
                 if touched.stopped || to_i64(touched.rows.len()) >= limit {
                     return Ok(false);
                 }
@@ -273,7 +307,8 @@ impl Reader<'_> {
                 &plan.statements.next_keys
             }
         };
-        let read = self.stream(session, statement, &parameters, budget).await?;
+        let read = self.stream(session, statement, &parameters, budget).await;
+        let read = read.map_err(|error| error.of(plan))?;
         let more = read.stopped || to_i64(read.rows.len()) >= limit;
         let to = match read.rows.last() {
             Some(row) if more => Some(key_text(plan, row)?),
@@ -300,7 +335,8 @@ impl Reader<'_> {
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&self.tenancy, &largest];
         parameters.extend(columns.iter().map(|column| column as &(dyn ToSql + Sync)));
         let mut budget = Budget { rows: self.bounds.rows, bytes: self.bounds.bytes };
-        let read = self.stream(&snapshot, &plan.statements.by_key, &parameters, &mut budget).await?;
+        let read = self.stream(&snapshot, &plan.statements.by_key, &parameters, &mut budget).await;
+        let read = read.map_err(|error| error.of(plan))?;
         snapshot.commit().await?;
         let mut part = SliceOf::default();
         for row in read.rows {
@@ -312,8 +348,11 @@ impl Reader<'_> {
     /// Whether the tenant has any row in the mapping's source.
     pub(crate) async fn any(&self, plan: &Plan) -> Result<bool, SourceError> {
         let session = self.internal.get().await?;
-        let statement = session.prepare_cached(&plan.statements.any).await?;
-        Ok(session.query_one(&statement, &[&self.tenancy]).await?.try_get(0)?)
+        let look = async {
+            let statement = session.prepare_cached(&plan.statements.any).await?;
+            Ok(session.query_one(&statement, &[&self.tenancy]).await?.try_get(0)?)
+        };
+        look.await.map_err(|error: SourceError| error.of(plan))
     }
 
     async fn stream(

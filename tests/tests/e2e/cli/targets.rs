@@ -134,7 +134,7 @@ async fn wrong_usage_is_told_apart() {
     let with = |more: &[&'static str]| [&add[..], more].concat();
     let secret = [password_of(url)];
     let cases: [(i32, Vec<&str>, &str); 6] = [
-        (2, with(&[]), "--id"),
+        (2, vec!["target", "add", "--tenancy", &tenancy], "--url"),
         (2, with(&["--id", "a", "--url-file", "x"]), "--url-file"),
         (2, vec!["target", "add", "--tenancy", &tenancy, "--id", "a", url], "unexpected argument"),
         (1, with(&["--id", "a b"]), "letters, digits"),

@@ -178,6 +178,7 @@ pub(super) fn allow_lost_servers(workers: &mut Workers) {
             "a pass failed, trying again",
             "maintenance of the outbox fails",
             "tombstones cannot be purged",
+            "the feed of tracked tables cannot be looked after",
             "cannot write the heartbeat",
             "cannot read the fusebox",
             "a turn failed on our side",

@@ -33,7 +33,7 @@ fn missing_and_unknown_keys() {
         "alais = \"email\"\n",
         "\
 m.toml:12: [[join]] needs alias
-m.toml:14: [[join]] has no key \"alais\" (known: table, alias, tenant, on, where)
+m.toml:14: [[join]] has no key \"alais\" (known: schema, table, alias, tenant, on, where)
 m.toml:34: email.value: email is no alias here (known: s)",
     );
     refused("type = \"uuid\"\n", "", "m.toml:25: [[column]] needs type");
