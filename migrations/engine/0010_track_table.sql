@@ -71,13 +71,12 @@ begin
     if not has_schema_privilege(schema_name::regnamespace, 'USAGE') then
         lacking := format('grant usage on schema %s to %I', schema_name, current_user);
     end if;
-    select coalesce(lacking || '; ', '') || format('grant select, trigger on %s to %I',
-               string_agg(format('%I.%I', n.nspname, c.relname), ', ' order by c.oid <> relation, 1), current_user)
+    select nullif(concat_ws('; ', lacking, 'grant select, trigger on ' || string_agg(
+               format('%I.%I', n.nspname, c.relname), ', ' order by c.oid <> relation, 1) || format(' to %I', current_user)), '')
       into lacking
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where (c.oid = relation or c.oid = any (tracking_partitions(relation))) and c.relkind in ('r', 'p')
-      and not (has_table_privilege(c.oid, 'SELECT') and has_table_privilege(c.oid, 'TRIGGER'))
-    having count(*) > 0;
+      and not (has_table_privilege(c.oid, 'SELECT') and has_table_privilege(c.oid, 'TRIGGER'));
     if lacking is not null then
         raise exception using errcode = 'insufficient_privilege', message = format(
             '%I may not read %s or create triggers on it; its owner can allow it: %s', current_user, relation::regclass, lacking);

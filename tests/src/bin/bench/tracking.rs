@@ -13,6 +13,7 @@ use tokio_postgres::Client;
 const ROWS: i64 = 100_000;
 /// Short ones in turn, because a neighbour on the machine disturbs some of them; the first is for warming up.
 const ROUNDS: usize = 12;
+const BULK_ROUNDS: usize = 4;
 const SECONDS: &str = "1";
 
 const TABLE: &str = r#"insert into "Project" ("id") values ('p');
@@ -111,7 +112,7 @@ fn pgbench(stack: &Stack, sql: &str, clients: u32) -> f64 {
 
 async fn bulk(client: &Client) -> (Bulk, Bulk) {
     let mut best: [Option<Bulk>; 2] = [None; 2];
-    for _ in 0..ROUNDS {
+    for _ in 0..BULK_ROUNDS {
         for (kind, prepare) in [UNTRACK, TRACK].into_iter().enumerate() {
             client.batch_execute(prepare).await.expect("tracking");
             for statement in ["vacuum invoices", "checkpoint"] {
