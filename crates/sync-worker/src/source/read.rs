@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use futures_util::{TryStreamExt, pin_mut};
 use tenant_sync_core::db::{DbError, Internal, describe};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
@@ -206,10 +207,10 @@ impl Reader<'_> {
         let largest = limit_bytes(self.bounds.largest_row);
         let of_rows: [&(dyn ToSql + Sync); 4] = [&self.tenancy, &watermark, &limit, &largest];
         // Asked together: each answer is a way to the server and back.
-        let (rows, gone) = tokio::try_join!(
+        let (rows, gone) = both(tokio::join!(
             self.stream(session, &plan.statements.changed, &of_rows, budget),
             self.all(session, &plan.statements.gone, &of_rows[..3]),
-        )?;
+        ))?;
         let mut arms = vec![
             Arm { last: last_id(&rows.rows)?, cut: rows.stopped || to_i64(rows.rows.len()) >= limit },
             Arm { last: last_id(&gone)?, cut: to_i64(gone.len()) >= limit },
@@ -254,10 +255,10 @@ impl Reader<'_> {
         let mut tail = Vec::new();
         for (at, plan) in self.plans.iter().enumerate() {
             let of_rows: [&(dyn ToSql + Sync); 3] = [&self.tenancy, &limit, &largest];
-            let (rows, gone) = tokio::try_join!(
+            let (rows, gone) = both(tokio::join!(
                 self.stream(session, &plan.statements.flagged, &of_rows, &mut budget),
                 self.all(session, &plan.statements.flagged_gone, &of_rows[..2]),
-            )
+            ))
             .map_err(|error| error.of(plan))?;
             if rows.stopped || to_i64(rows.rows.len()) >= limit || to_i64(gone.len()) >= limit {
                 return Ok(false);
@@ -385,6 +386,19 @@ impl Reader<'_> {
     ) -> Result<Vec<Row>, SourceError> {
         let statement = session.prepare_cached(sql).await?;
         Ok(session.query(&statement, parameters).await?)
+    }
+}
+
+/// Both answers, or the reason why there is none: not that the other statement has ended the transaction.
+fn both<A, B>(answers: (Result<A, SourceError>, Result<B, SourceError>)) -> Result<(A, B), SourceError> {
+    let is_echo = |error: &SourceError| {
+        let SourceError::Row(error) = error else { return false };
+        error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION)
+    };
+    match answers {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(error), Err(other)) if is_echo(&error) => Err(other),
+        (Err(error), _) | (_, Err(error)) => Err(error),
     }
 }
 
