@@ -26,3 +26,23 @@ pub fn left_joins(mapping: &Mapping, schema: &str) -> String {
     }
     sql
 }
+
+/// Types of which two values that are equal always read alike.
+const READ_ALIKE: [&str; 4] = ["smallint", "integer", "bigint", "uuid"];
+
+/// The condition that a row `s` of a tracked table is a tenancy's. Its tenant is a value of the application's own, kept
+/// as text, and rows belong together if they *read* alike, as they do where changes are recorded: in types such as
+/// `numeric` or `citext` values of two tenants may be equal. The value is what an index finds.
+#[must_use]
+pub fn of_tenant(column: &str, type_name: &str, tenancy: &str) -> String {
+    let column = quote_ident(column);
+    let value = format!(
+        r#"{SOURCE_ALIAS}.{column} = (select tenant_value(k."tenantKey", null::{type_name}) from "Tenancy" k where k."id" = {tenancy})"#
+    );
+    if READ_ALIKE.contains(&type_name) {
+        return value;
+    }
+    format!(
+        r#"{value} and {SOURCE_ALIAS}.{column}::text collate "C" = (select k."tenantKey" from "Tenancy" k where k."id" = {tenancy})"#
+    )
+}

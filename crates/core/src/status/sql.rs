@@ -5,8 +5,8 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use super::{BACKLOG_MAX, Progress};
-use crate::mapping::Mapping;
 use crate::mapping::names::{bytewise, quote_ident, quote_literal};
+use crate::mapping::{Mapping, of_tenant};
 
 /// What a mapping lacks in one target. No count exceeds [`BACKLOG_MAX`] by more than one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -140,7 +140,6 @@ fn flagged_rows(mapping: &Mapping) -> Arms {
 /// A row that was changed several times is one row; those that a fill has yet to reach are all counted.
 fn pointers(mapping: &Mapping, types: &Types) -> Arms {
     let name = quote_literal(&mapping.source.table);
-    let tenant = quote_ident(&mapping.source.tenant);
     Arms {
         changed: format!(
             r#"
@@ -158,10 +157,9 @@ fn pointers(mapping: &Mapping, types: &Types) -> Arms {
         order by c."changedBy" limit $6) q"#
         ),
         rest: format!(
-            r#"from {} s where (t.filling or not t.set_up) and s.{tenant} = (
-                select tenant_value(k."tenantKey", null::{}) from "Tenancy" k where k."id" = t.tenancy)"#,
+            "from {} s where (t.filling or not t.set_up) and {}",
             mapping.source.relation(),
-            types.tenant
+            of_tenant(&mapping.source.tenant, &types.tenant, "t.tenancy")
         ),
         counted: "false",
     }

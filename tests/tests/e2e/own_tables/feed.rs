@@ -91,3 +91,29 @@ async fn a_row_that_is_older_than_its_tenant_arrives() {
     let settled = r#"select "settled" from "Tenancy" where "tenantKey" = '1'"#;
     assert_eq!(application.stack.internal().value(settled).await, "t");
 }
+
+/// Tenants whose keys are equal as values, and not as text, are two tenants: in the first copy, in changes, in deletes.
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_are_told_apart_by_what_their_keys_read() {
+    let application = Application::start(
+        "create table invoices (id bigint primary key, org_id numeric not null, number text);
+         create index on invoices (org_id, id);
+         insert into invoices values (1, 1, 'one'), (2, 1.0, 'one point nought')",
+    )
+    .await;
+    application.adopt("public.invoices", "org_id").await;
+    let _workers = application.stack.start_workers().await;
+    let inside = application.stack.internal();
+    let mut targets = Vec::new();
+    for key in ["1", "1.0"] {
+        let tenant = application.tenant(key).await;
+        let target = tenant.target(application.stack.external(0)).mapping("invoices");
+        targets.push(target.schema(&format!("of_{}", key.replace('.', "_"))).add().await);
+    }
+    let numbers = "select number from invoices order by id";
+    targets[0].shows(numbers, &["one"]).await;
+    targets[1].shows(numbers, &["one point nought"]).await;
+    inside.sql("insert into invoices values (3, 1, 'more'), (4, 1.0, 'more point nought'); update invoices set org_id = 1.0 where id = 1").await;
+    targets[0].shows(numbers, &["more"]).await;
+    targets[1].shows(numbers, &["one", "one point nought", "more point nought"]).await;
+}

@@ -49,13 +49,15 @@ async fn the_only_mapping_waits_for_its_table() {
     inside.sql("insert into invoices (org_id, number) values (1, 'a')").await;
     target.caught_up().await;
     application.settled().await;
+    let began = std::time::Instant::now();
     inside
         .sql("alter table invoices rename to bills; insert into bills (org_id, number) values (1, 'b')")
         .await;
     application
         .becomes(r#"select count(*) from "OutgoingRequest" where "dueAt" > now() + interval '5 seconds' and "runningSince" is null"#, "1")
         .await;
-    assert_eq!(worker.logs().matching("a turn failed on our side").len(), 1, "it does not spin");
+    let tries = worker.logs().matching("a turn failed on our side").len() as u64;
+    assert!(tries <= 1 + began.elapsed().as_secs() / 10, "it does not spin: {tries} tries");
     inside.sql("alter table bills rename to invoices").await;
     target.caught_up().await;
 }
