@@ -61,7 +61,9 @@ pub(crate) async fn measure() -> Value {
     std::fs::create_dir_all(&folder).expect("our own folder");
     let columns: String = COLUMNS
         .iter()
-        .map(|(name, kind)| format!("[[column]]\nname = \"{name}\"\ntype = \"{kind}\"\nexpr = 's.\"{name}\"'\n"))
+        .map(|(name, kind)| {
+            format!("[[column]]\nname = \"{name}\"\ntype = \"{kind}\"\nexpr = 's.\"{name}\"'\n")
+        })
         .collect();
     std::fs::write(folder.join("app_channels.toml"), MAPPING.to_owned() + &columns).expect("our own folder");
     stack.set("mappings.dir", folder.display());

@@ -72,3 +72,23 @@ async fn many_rows_stay_linear_whatever_the_plan_was_made_for() {
     assert_eq!(place.value(r#"select count(*) from "ChangedRow""#).await, "200002");
     assert_eq!(place.value(r#"select count(*) from "TrackingFault""#).await, "0");
 }
+
+/// Beyond a bound no digests are kept: every row counts as changed, and what is gone is known all the same.
+#[tokio::test]
+async fn a_statement_over_more_rows_than_are_compared_records_them_all() {
+    let place = Place::with_invoices().await;
+    place.sql("insert into invoices (id, org_id) select g, 1 from generate_series(1, 20) g").await;
+    place.sql(r#"truncate "ChangedRow"; set tenant_sync.compare_rows = 19"#).await;
+    place.sql("update invoices set id = id + case when id > 18 then 100 else 0 end where org_id = 1").await;
+    let gone = r#"select count(*) from "DeletedRow" d where not exists (
+                    select from invoices i where i.id = (d."primaryKey" ->> 'id')::bigint)"#;
+    assert_eq!(place.value(gone).await, "2");
+    assert_eq!(place.value(r#"select count(*) from "ChangedRow""#).await, "20");
+    place.sql(r#"truncate "ChangedRow"; set tenant_sync.compare_rows = 20"#).await;
+    place.sql("update invoices set id = id + case when id = 1 then 200 else 0 end where org_id = 1").await;
+    assert_eq!(
+        place.value(r#"select count(*) from "ChangedRow""#).await,
+        "1",
+        "rows that agree are no change"
+    );
+}
