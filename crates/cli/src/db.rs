@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-pub(crate) use reset::agreed;
+pub(crate) use reset::{Consent, agreed};
 pub(crate) use seed::{Seeded, seed};
 
 use crate::context::Context;
@@ -35,7 +35,7 @@ enum Command {
     /// Fill the sample application with data
     Seed(seed::Args),
     /// Drop what migrations made, and nothing else
-    Reset(reset::Args),
+    Reset(Consent),
 }
 
 /// Runs one of the commands.
@@ -50,7 +50,7 @@ pub(crate) fn run(context: &Context, args: Args) -> anyhow::Result<ExitCode> {
             Command::Migrate(args) => migrate::run(context, &config, &args).await,
             Command::Status(args) => status::run(context, &config, &args).await,
             Command::Seed(args) => seed::run(context, &config, &args).await,
-            Command::Reset(args) => reset::run(context, &config, args).await,
+            Command::Reset(consent) => reset::run(context, &config, consent).await,
             Command::New(_) => Ok(ExitCode::SUCCESS),
         }
     })

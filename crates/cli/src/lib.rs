@@ -69,7 +69,7 @@ enum Command {
     /// Sample tenants, syncing before your eyes (`make demo` starts the servers)
     Demo,
     /// Untrack every table of yours and drop everything of ours
-    Uninstall(uninstall::Args),
+    Uninstall(db::Consent),
 }
 
 /// Runs the program with these arguments: 0 done, 1 failed or found a difference, 2 wrong usage.
@@ -110,7 +110,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => keys::run(&context, args),
         Command::Dev => dev::run(&context),
         Command::Demo => demo::run(&context),
-        Command::Uninstall(args) => uninstall::run(&context, &args),
+        Command::Uninstall(consent) => uninstall::run(&context, &consent),
     }
 }
 

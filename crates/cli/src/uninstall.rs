@@ -10,20 +10,9 @@ use tenant_sync_core::migrate::{Migrations, Migrator};
 use tenant_sync_core::tracking::{self, Limits};
 
 use crate::context::Context;
-use crate::db::agreed;
+use crate::db::{Consent, agreed};
 use crate::output;
 use crate::tables::Remarks;
-
-/// `uninstall`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Do not ask
-    #[arg(long)]
-    yes: bool,
-    /// Name of the database; needed where targets exist
-    #[arg(long, value_name = "NAME")]
-    database: Option<String>,
-}
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -34,12 +23,12 @@ struct Report {
 }
 
 /// Untracks every table, then drops what migrations made; the targets' tables stay with their owners.
-pub(crate) fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(context: &Context, consent: &Consent) -> anyhow::Result<ExitCode> {
     let config = context.config()?;
-    context.block_on(&config, uninstall(context, &config, args))
+    context.block_on(&config, uninstall(context, &config, consent))
 }
 
-async fn uninstall(context: &Context, config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
+async fn uninstall(context: &Context, config: &Config, consent: &Consent) -> anyhow::Result<ExitCode> {
     // Also what is left of the sample application when it is not configured any more.
     let migrator = Migrator::with(config, Migrations::embedded(true)?)?;
     let survey = migrator.survey().await?;
@@ -51,7 +40,7 @@ async fn uninstall(context: &Context, config: &Config, args: &Args) -> anyhow::R
         for table in &tables {
             output::remark(&format!("  tracked: {table}"));
         }
-        let database = agreed(args.yes, args.database.as_deref(), &survey)?;
+        let database = agreed(consent, &survey)?;
         for table in tables {
             untracked.push(tracking::untrack(&internal, &table, Limits::default(), &mut Remarks).await?.name);
         }

@@ -36,17 +36,41 @@ pub enum DbError {
     #[error("connection pool: {0}")]
     Build(#[from] deadpool_postgres::BuildError),
     /// No session within `database.connect_timeout`, or the server refused.
-    #[error("internal Postgres: {0}")]
+    #[error("internal Postgres: {}", unreachable(.0))]
     Connect(#[from] deadpool_postgres::PoolError),
     /// A statement failed.
     #[error("internal Postgres: {}", describe(.0))]
     Query(#[from] tokio_postgres::Error),
 }
 
-/// The server's own words, which the crate's `Display` hides behind "db error".
+/// The server's own words, which the crate's `Display` hides behind "db error"; else the reason with its cause. A pooler
+/// that takes no settings at the start is told apart.
 #[must_use]
 pub fn describe(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string)
+    if let Some(said) = error.as_db_error() {
+        let said = said.to_string();
+        if said.contains("unsupported startup parameter") {
+            return format!(
+                "{said}; database.url leads through a pooler, which cannot serve workers: give them the server's own address"
+            );
+        }
+        return said;
+    }
+    let mut text = error.to_string();
+    if let Some(cause) = std::error::Error::source(error).map(ToString::to_string)
+        && !text.contains(&cause)
+    {
+        text = format!("{text}: {cause}");
+    }
+    text
+}
+
+/// Why there is no session.
+fn unreachable(error: &deadpool_postgres::PoolError) -> String {
+    match error {
+        deadpool_postgres::PoolError::Backend(error) => describe(error),
+        other => other.to_string(),
+    }
 }
 
 /// Handle to the internal Postgres. Cheap to clone; connects when first used.

@@ -9,9 +9,9 @@ use tenant_sync_core::migrate::{Migrations, Migrator, Survey};
 use crate::context::{Context, Usage};
 use crate::{output, prompt};
 
-/// `db reset`
+/// That it is meant: `db reset` and `uninstall`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(crate) struct Consent {
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -27,13 +27,13 @@ struct Report {
     dropped: Vec<String>,
 }
 
-pub(super) async fn run(context: &Context, config: &Config, args: Args) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(context: &Context, config: &Config, consent: Consent) -> anyhow::Result<ExitCode> {
     // Also what is left of the sample application when it is not configured any more.
     let migrator = Migrator::with(config, Migrations::embedded(true)?)?;
     let survey = migrator.survey().await?;
     let mut dropped = Vec::new();
     if !survey.objects.is_empty() {
-        let database = agreed(args.yes, args.database.as_deref(), &survey)?;
+        let database = agreed(&consent, &survey)?;
         dropped = migrator.reset(database.as_deref(), &mut ()).await?;
     }
     let report = Report { database: survey.database, schema: survey.schema, dropped };
@@ -45,8 +45,8 @@ pub(super) async fn run(context: &Context, config: &Config, args: Args) -> anyho
 }
 
 /// Makes sure that it is meant, and returns the database's name if it was given.
-pub(crate) fn agreed(yes: bool, database: Option<&str>, survey: &Survey) -> Result<Option<String>, Usage> {
-    let named = database.map(str::to_owned);
+pub(crate) fn agreed(consent: &Consent, survey: &Survey) -> Result<Option<String>, Usage> {
+    let Consent { yes, database: named } = consent;
     let Survey { database, schema, objects, targets } = survey;
     if let Some(named) = named.as_ref().filter(|named| *named != database) {
         return Err(Usage(format!("this is database {database:?}, not {named:?}; nothing was dropped")));
@@ -57,8 +57,8 @@ pub(crate) fn agreed(yes: bool, database: Option<&str>, survey: &Survey) -> Resu
             "{targets} targets exist, whose connection strings would be lost: add --database {database}"
         )));
     }
-    if yes {
-        return Ok(named);
+    if *yes {
+        return Ok(named.clone());
     }
     if !asks {
         return Err(Usage("nobody is there to answer; --yes drops without asking".into()));
@@ -69,7 +69,7 @@ pub(crate) fn agreed(yes: bool, database: Option<&str>, survey: &Survey) -> Resu
         return Err(Usage("nothing was dropped".into()));
     }
     if *targets == 0 || named.is_some() {
-        return Ok(named);
+        return Ok(named.clone());
     }
     match prompt::ask(&format!("{targets} targets exist. Type the database's name:")) {
         Some(typed) if typed == *database => Ok(Some(typed)),

@@ -1,5 +1,7 @@
 //! `mapping check` and `mapping new` say what is missing, and what to run.
 
+use tenant_sync_tests::pooler::Pooler;
+
 use super::application::{Application, INVOICES};
 
 async fn said(application: &Application, arguments: &[&str], code: i32) -> String {
@@ -94,4 +96,18 @@ async fn a_key_that_can_be_nobodys_is_told() {
     let added = application.stack.cli().run_with_input(&arguments, outside).await;
     assert_eq!(added.code, Some(0), "{added:?}");
     assert!(added.stderr.contains("can be of the tenant \"0815\""), "{added:?}");
+}
+
+/// Workers set their search path when they connect, and prepare statements: a transaction pooler is no way for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_before_the_internal_database_is_named() {
+    if !Pooler::available() {
+        eprintln!("skipped: there is no pgbouncer here");
+        return;
+    }
+    let mut application = Application::start(INVOICES).await;
+    let pooler = Pooler::start(application.stack.internal().url()).await;
+    application.stack.set("database.url", pooler.url(application.stack.internal().url()));
+    let refused = said(&application, &["mapping", "check"], 1).await;
+    assert!(refused.contains("leads through a pooler"), "{refused}");
 }

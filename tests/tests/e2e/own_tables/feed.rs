@@ -2,6 +2,7 @@
 
 use tenant_sync_core::db::Internal;
 use tenant_sync_tests::database::connect;
+use tenant_sync_tests::tenant::SOON;
 
 use super::application::{Application, INVOICES, invoices_of};
 
@@ -116,4 +117,37 @@ async fn tenants_are_told_apart_by_what_their_keys_read() {
     inside.sql("insert into invoices values (3, 1, 'more'), (4, 1.0, 'more point nought'); update invoices set org_id = 1.0 where id = 1").await;
     targets[0].shows(numbers, &["more"]).await;
     targets[1].shows(numbers, &["one", "one point nought", "more point nought"]).await;
+}
+
+/// The worker dies in the middle of the first copy while the application writes: the next one goes on where it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_copy_goes_on_where_it_was() {
+    let mut application = Application::start(INVOICES).await;
+    application.stack.set("sync.batch_rows", 50);
+    application.stack.set("sync.atomic_rows", 50);
+    application.stack.set("sync.turn_rows", 100);
+    application.stack.set("sync.run_lease", "2s");
+    application.stack.set("sync.target_connections", 9);
+    application.adopt("public.invoices", "org_id").await;
+    let tenant = application.tenant("1").await;
+    let inside = application.stack.internal();
+    inside
+        .sql(
+            "insert into invoices (org_id, number) select 1 + n % 2, n::text from generate_series(1, 2000) n",
+        )
+        .await;
+    let (_sequencer, _poller) =
+        tokio::join!(application.stack.sequencer().start(), application.stack.poller().start());
+    application.becomes(r#"select "settled" from "Tenancy""#, "t").await;
+    let target = invoices_of(&application, tenant, 1).add().await;
+    let mut dying = application.stack.sync_worker().failpoint("sync.before_commit=abort@4").spawn();
+    assert!(!dying.wait_exit(SOON).await.success(), "it did not die");
+    let half: usize = target.value("select count(*) from invoices").await.parse().expect("a number");
+    assert!(0 < half && half < 1000, "{half} rows are there");
+    inside
+        .sql("update invoices set paid = true where id % 3 = 0; delete from invoices where id % 7 = 0")
+        .await;
+    let successor = application.stack.sync_worker().start().await;
+    target.caught_up().await;
+    assert!(successor.logs().matching("filling a table").is_empty(), "it does not begin again");
 }
