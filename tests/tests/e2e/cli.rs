@@ -1,6 +1,7 @@
 //! The operator's command line, as a process on real servers: what each command prints, how it ends, and that no
 //! secret is ever on its output.
 
+mod demo;
 mod document;
 mod programs;
 mod removal;
