@@ -8,6 +8,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
@@ -23,6 +24,8 @@ use super::supervisor::{Broker, LinkState, Session};
 use crate::outbox::Lane;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between looks at the queues while nothing comes.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// What became of an ack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +142,7 @@ impl Consumer {
             .await?;
         let mut live = self.subscribe(&session, Queue::Live).await?;
         let mut bulk = self.subscribe(&session, Queue::Bulk).await?;
+        let (mut watch, mut looks) = (Watch::default(), tokio::time::interval(LOOK_EVERY));
         loop {
             let Some(any) = stopping.run_until_cancelled(self.places.any()).await else { break };
             // Live first; bulk only into a place that bulk may have.
@@ -150,6 +154,10 @@ impl Consumer {
                     let leave = self.places.for_bulk().await;
                     (bulk.next().await, leave)
                 } => (Queue::Bulk, delivery?, Place::new(any, Some(leave))),
+                _ = looks.tick() => {
+                    watch.look(&session).await?;
+                    continue;
+                }
             };
             if !delivery.acker.usable() {
                 continue;
@@ -218,6 +226,39 @@ impl Subscription {
     async fn cancel(&self) -> Result<(), QueueError> {
         let cancelling = self.channel.basic_cancel(self.stream.tag(), BasicCancelOptions::default());
         within(ANSWER_TIMEOUT, "basic.cancel", cancelling).await
+    }
+}
+
+/// Looks whether the queues still know of consumers. A queue that is deleted while a subscription begins may forget
+/// to say so; then a worker would wait for ever at a queue that is another one by now.
+#[derive(Debug, Default)]
+struct Watch {
+    channel: Option<Channel>,
+    /// A queue without consumers at the last look. One look may be wrong: a queue without a leader says none.
+    suspect: Option<Queue>,
+}
+
+impl Watch {
+    async fn look(&mut self, session: &Session) -> Result<(), QueueError> {
+        let channel = match self.channel.take() {
+            Some(channel) => channel,
+            None => session.channel().await?,
+        };
+        let mut suspect = None;
+        for queue in [Queue::Live, Queue::Bulk] {
+            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let asked = channel.queue_declare(queue.name().into(), options, FieldTable::default());
+            let answer = within(ANSWER_TIMEOUT, "queue.declare", asked).await?;
+            if answer.consumer_count() == 0 {
+                suspect = Some(queue);
+            }
+        }
+        match (self.suspect, suspect) {
+            (Some(before), Some(now)) if before == now => return Err(QueueError::Cancelled(now)),
+            _ => self.suspect = suspect,
+        }
+        self.channel = Some(channel);
+        Ok(())
     }
 }
 
