@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use tenant_sync_core::config::Config;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::cli::Cli;
@@ -229,6 +230,18 @@ impl Stack {
         arguments.extend(options);
         let output = self.cli().run_with_input(&arguments, url).await;
         assert_eq!(output.code, Some(0), "target add: {output:?}");
+    }
+
+    /// Holds the sequencer's lock: passes stand by until the session's transaction ends.
+    ///
+    /// # Panics
+    /// The internal database refuses.
+    pub async fn hold_passes(&self) -> Client {
+        let gate = self.internal.connect().await;
+        gate.batch_execute("begin; select pg_advisory_xact_lock(1952805748, hashtext(current_schema()))")
+            .await
+            .expect("the lock");
+        gate
     }
 
     /// A place in a worker where it will stop and wait, by the name of a failpoint.

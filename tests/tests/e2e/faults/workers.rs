@@ -17,6 +17,16 @@ fn short_leases(stack: &mut Stack) {
     stack.set("sync.run_lease", "2s");
 }
 
+/// Workers reach the internal Postgres and RabbitMQ through these only.
+async fn behind_proxies(stack: &mut Stack) -> (Proxy, Proxy) {
+    let postgres = Proxy::for_url(stack.internal().url()).await;
+    let rabbitmq = Proxy::for_url(stack.vhost().url()).await;
+    let (database_url, queue_url) = (postgres.url(stack.internal().url()), rabbitmq.url(stack.vhost().url()));
+    stack.set("database.url", database_url);
+    stack.set("rabbitmq.url", queue_url);
+    (postgres, rabbitmq)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_worker_may_be_killed_in_the_middle_of_20_000_changes() {
     let mut stack = Stack::start().await;
@@ -149,11 +159,7 @@ async fn a_sync_worker_stops_although_a_target_hangs() {
 async fn workers_stop_although_nobody_answers_them() {
     let mut stack = Stack::start().await;
     short_leases(&mut stack);
-    let postgres = Proxy::for_url(stack.internal().url()).await;
-    let rabbitmq = Proxy::for_url(stack.vhost().url()).await;
-    let (database_url, queue_url) = (postgres.url(stack.internal().url()), rabbitmq.url(stack.vhost().url()));
-    stack.set("database.url", database_url);
-    stack.set("rabbitmq.url", queue_url);
+    let (postgres, rabbitmq) = behind_proxies(&mut stack).await;
     let tenancy = tenant(&stack).await;
     let mut workers = stack.start_workers().await;
     allow_lost_servers(&mut workers);
@@ -214,13 +220,9 @@ async fn a_job_that_loses_its_lease_frees_its_slot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_start_before_their_servers() {
     let mut stack = Stack::start().await;
-    let postgres = Proxy::for_url(stack.internal().url()).await;
-    let rabbitmq = Proxy::for_url(stack.vhost().url()).await;
+    let (postgres, rabbitmq) = behind_proxies(&mut stack).await;
     postgres.refuse();
     rabbitmq.refuse();
-    let (database_url, queue_url) = (postgres.url(stack.internal().url()), rabbitmq.url(stack.vhost().url()));
-    stack.set("database.url", database_url);
-    stack.set("rabbitmq.url", queue_url);
     let tenancy = tenant(&stack).await;
     stack.internal().sql(&add_users(tenancy, 10, "user")).await;
     let mut workers = ["sequencer", "poller", "sync-worker"].map(|program| {
@@ -252,11 +254,7 @@ async fn workers_start_before_their_servers() {
 async fn connections_of_ours_may_hang_and_break() {
     let mut stack = Stack::start().await;
     short_leases(&mut stack);
-    let postgres = Proxy::for_url(stack.internal().url()).await;
-    let rabbitmq = Proxy::for_url(stack.vhost().url()).await;
-    let (database_url, queue_url) = (postgres.url(stack.internal().url()), rabbitmq.url(stack.vhost().url()));
-    stack.set("database.url", database_url);
-    stack.set("rabbitmq.url", queue_url);
+    let (postgres, rabbitmq) = behind_proxies(&mut stack).await;
     let tenancy = tenant(&stack).await;
     let mut workers = stack.start_workers().await;
     allow_lost_servers(&mut workers);

@@ -143,10 +143,7 @@ async fn a_visit_writes_what_a_change_without_id_touches() {
     let target = orders(&application, tenant).add().await;
     target.caught_up().await;
     application.settled().await;
-    let gate = application.stack.internal().connect().await;
-    gate.batch_execute("begin; select pg_advisory_xact_lock(1952805748, hashtext(current_schema()))")
-        .await
-        .expect("no pass runs");
+    let _gate = application.stack.hold_passes().await;
     application
         .stack
         .internal()

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tenant_sync_tests::database::rows;
-use tenant_sync_tests::stack::Stack;
 use tenant_sync_tests::tenant::{SOON, Tenant};
 use tenant_sync_tests::wait::eventually;
 use uuid::Uuid;
@@ -22,7 +21,7 @@ async fn a_visit_writes_what_has_no_id_yet() {
     let target = tenant.target(stack.external(0)).add().await;
     let (kept, gone) = (tenant.user("kept").await, tenant.user("gone").await);
     target.caught_up().await;
-    let gate = gate_of_passes(&stack).await;
+    let gate = stack.hold_passes().await;
 
     tenant
         .sql(&format!(
@@ -66,7 +65,7 @@ async fn a_visit_writes_what_a_change_without_id_means_for_another_row() {
     target.caught_up().await;
     stack.settled().await;
 
-    let _gate = gate_of_passes(&stack).await;
+    let _gate = stack.hold_passes().await;
     tenant
         .sql(&format!(
             r#"update "ContactChannel" set "value" = 'after' where "projectUserId" = '{one}';
@@ -98,7 +97,7 @@ async fn half_of_a_transaction_with_ids_is_completed_by_the_tail() {
 
     let _worker = stack.sync_worker().start().await;
     let mut application = stack.internal().connect().await;
-    let gate = gate_of_passes(&stack).await;
+    let gate = stack.hold_passes().await;
     tenant
         .sql(&format!(
             r#"begin; update "ProjectUser" set "displayName" = '1' where "projectUserId" = '{one}';
@@ -116,16 +115,6 @@ async fn half_of_a_transaction_with_ids_is_completed_by_the_tail() {
     open.rollback().await.expect("rollback");
     stack.sequenced().await;
     target.caught_up().await;
-}
-
-/// Holds the sequencer's lock: passes stand by until its transaction ends.
-async fn gate_of_passes(stack: &Stack) -> tokio_postgres::Client {
-    let gate = stack.internal().connect().await;
-    gate.batch_execute("begin").await.expect("begin");
-    gate.batch_execute("select pg_advisory_xact_lock(1952805748, hashtext(current_schema()))")
-        .await
-        .expect("the lock");
-    gate
 }
 
 /// How many different states the reader must have seen before it is content.
