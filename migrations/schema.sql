@@ -181,18 +181,22 @@ begin
         end if;
 
         pending := pending || separator || format(
-            'exists (select from %1$I r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
-             or exists (select from %1$I r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))',
+            'exists (select from %1$I r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from ''0''
+                     and r."changedBy" >= from_xid)
+             or exists (select from %1$I r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from ''0''
+                        and r."changedBy" = any (revisit))',
             rel."relation");
         found := found || format($$
     -- %1$s
     for hit in
         with fresh as materialized (
             (select r."changedBy" as x, r."tenancyId" as t from %1$I r
-             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" = any (revisit))
             union all
             (select r."changedBy", r."tenancyId" from %1$I r
-             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
         select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
@@ -202,23 +206,26 @@ begin
     end loop;
     if seen >= scan_limit then
         -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
-        select r."tenancyId" into at_t from %1$I r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        select r."tenancyId" into at_t from %1$I r
+        where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2' order by r."tenancyId" limit 1;
         while at_t is not null loop
             select r."changedBy" into at_x from %1$I r
-            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" = at_t and r."changedBy" >= from_xid
             order by r."changedBy" limit 1;
             if found then
                 tenancies := tenancies || at_t;
                 xids := xids || at_x;
             end if;
             select r."tenancyId" into at_t from %1$I r
-            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
     seen := 0;$$, rel."relation");
         leftover := leftover || separator || format(
             '(select r."changedBy" as x from %1$I r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
-              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)', rel."relation");
+              and r."changedBy" is distinct from ''2'' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)', rel."relation");
 
         -- Locked without waiting, and only rows whose locked version is the one that this statement sees:
         -- a row that was changed in between comes with its newer transaction, whole, in a later pass.
@@ -226,7 +233,8 @@ begin
     picked_%1$s as materialized (
         select p.* from served t cross join lateral (
             select r.ctid as at, r."changedBy", r."tenancyId", %2$s from %3$I r
-            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."changedBy" >= t.from_xid
               and not exists (select from "ParkedRow" k where k."relation" = %3$L and k."tenancyId" = r."tenancyId"
                               and k."retryAt" > now() and k."primaryKey" = jsonb_build_object(%4$s))
             order by r."changedBy" limit share for no key update of r skip locked) p
@@ -638,10 +646,12 @@ begin
     for hit in
         with fresh as materialized (
             (select r."changedBy" as x, r."tenancyId" as t from "DeletedRow" r
-             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" = any (revisit))
             union all
             (select r."changedBy", r."tenancyId" from "DeletedRow" r
-             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
         select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
@@ -651,17 +661,20 @@ begin
     end loop;
     if seen >= scan_limit then
         -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
-        select r."tenancyId" into at_t from "DeletedRow" r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        select r."tenancyId" into at_t from "DeletedRow" r
+        where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2' order by r."tenancyId" limit 1;
         while at_t is not null loop
             select r."changedBy" into at_x from "DeletedRow" r
-            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" = at_t and r."changedBy" >= from_xid
             order by r."changedBy" limit 1;
             if found then
                 tenancies := tenancies || at_t;
                 xids := xids || at_x;
             end if;
             select r."tenancyId" into at_t from "DeletedRow" r
-            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
     seen := 0;
@@ -669,10 +682,12 @@ begin
     for hit in
         with fresh as materialized (
             (select r."changedBy" as x, r."tenancyId" as t from "ChangedRow" r
-             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" = any (revisit))
             union all
             (select r."changedBy", r."tenancyId" from "ChangedRow" r
-             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
         select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
@@ -682,17 +697,20 @@ begin
     end loop;
     if seen >= scan_limit then
         -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
-        select r."tenancyId" into at_t from "ChangedRow" r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        select r."tenancyId" into at_t from "ChangedRow" r
+        where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2' order by r."tenancyId" limit 1;
         while at_t is not null loop
             select r."changedBy" into at_x from "ChangedRow" r
-            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" = at_t and r."changedBy" >= from_xid
             order by r."changedBy" limit 1;
             if found then
                 tenancies := tenancies || at_t;
                 xids := xids || at_x;
             end if;
             select r."tenancyId" into at_t from "ChangedRow" r
-            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
     seen := 0;
@@ -700,10 +718,12 @@ begin
     for hit in
         with fresh as materialized (
             (select r."changedBy" as x, r."tenancyId" as t from "ProjectUser" r
-             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" = any (revisit))
             union all
             (select r."changedBy", r."tenancyId" from "ProjectUser" r
-             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
         select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
@@ -713,17 +733,20 @@ begin
     end loop;
     if seen >= scan_limit then
         -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
-        select r."tenancyId" into at_t from "ProjectUser" r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        select r."tenancyId" into at_t from "ProjectUser" r
+        where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2' order by r."tenancyId" limit 1;
         while at_t is not null loop
             select r."changedBy" into at_x from "ProjectUser" r
-            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" = at_t and r."changedBy" >= from_xid
             order by r."changedBy" limit 1;
             if found then
                 tenancies := tenancies || at_t;
                 xids := xids || at_x;
             end if;
             select r."tenancyId" into at_t from "ProjectUser" r
-            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
     seen := 0;
@@ -731,10 +754,12 @@ begin
     for hit in
         with fresh as materialized (
             (select r."changedBy" as x, r."tenancyId" as t from "ContactChannel" r
-             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" = any (revisit))
             union all
             (select r."changedBy", r."tenancyId" from "ContactChannel" r
-             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
         select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
@@ -744,17 +769,20 @@ begin
     end loop;
     if seen >= scan_limit then
         -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
-        select r."tenancyId" into at_t from "ContactChannel" r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        select r."tenancyId" into at_t from "ContactChannel" r
+        where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2' order by r."tenancyId" limit 1;
         while at_t is not null loop
             select r."changedBy" into at_x from "ContactChannel" r
-            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" = at_t and r."changedBy" >= from_xid
             order by r."changedBy" limit 1;
             if found then
                 tenancies := tenancies || at_t;
                 xids := xids || at_x;
             end if;
             select r."tenancyId" into at_t from "ContactChannel" r
-            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
     seen := 0;
@@ -788,7 +816,8 @@ begin
     picked_1 as materialized (
         select p.* from served t cross join lateral (
             select r.ctid as at, r."changedBy", r."tenancyId", r."id", r."tableName", r."primaryKey" from "DeletedRow" r
-            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."changedBy" >= t.from_xid
               and not exists (select from "ParkedRow" k where k."relation" = 'DeletedRow' and k."tenancyId" = r."tenancyId"
                               and k."retryAt" > now() and k."primaryKey" = jsonb_build_object('id', r.id))
             order by r."changedBy" limit share for no key update of r skip locked) p
@@ -796,7 +825,8 @@ begin
     picked_2 as materialized (
         select p.* from served t cross join lateral (
             select r.ctid as at, r."changedBy", r."tenancyId", r."id", r."tableName", r."primaryKey" from "ChangedRow" r
-            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."changedBy" >= t.from_xid
               and not exists (select from "ParkedRow" k where k."relation" = 'ChangedRow' and k."tenancyId" = r."tenancyId"
                               and k."retryAt" > now() and k."primaryKey" = jsonb_build_object('id', r.id))
             order by r."changedBy" limit share for no key update of r skip locked) p
@@ -804,7 +834,8 @@ begin
     picked_3 as materialized (
         select p.* from served t cross join lateral (
             select r.ctid as at, r."changedBy", r."tenancyId", r."projectUserId" from "ProjectUser" r
-            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."changedBy" >= t.from_xid
               and not exists (select from "ParkedRow" k where k."relation" = 'ProjectUser' and k."tenancyId" = r."tenancyId"
                               and k."retryAt" > now() and k."primaryKey" = jsonb_build_object('tenancyId', r."tenancyId", 'projectUserId', r."projectUserId"))
             order by r."changedBy" limit share for no key update of r skip locked) p
@@ -812,7 +843,8 @@ begin
     picked_4 as materialized (
         select p.* from served t cross join lateral (
             select r.ctid as at, r."changedBy", r."tenancyId", r."projectUserId", r.id from "ContactChannel" r
-            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."changedBy" >= t.from_xid
               and not exists (select from "ParkedRow" k where k."relation" = 'ContactChannel' and k."tenancyId" = r."tenancyId"
                               and k."retryAt" > now() and k."primaryKey" = jsonb_build_object('tenancyId', r."tenancyId", 'projectUserId', r."projectUserId", 'id', r.id))
             order by r."changedBy" limit share for no key update of r skip locked) p
@@ -891,11 +923,19 @@ CREATE FUNCTION public.sequencer_has_pending(from_xid xid8, revisit xid8[]) RETU
     SET jit TO 'off'
     AS $$
 begin
-    return exists (select from "DeletedRow" r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
-             or exists (select from "DeletedRow" r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit)) or exists (select from "ChangedRow" r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
-             or exists (select from "ChangedRow" r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit)) or exists (select from "ProjectUser" r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
-             or exists (select from "ProjectUser" r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit)) or exists (select from "ContactChannel" r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
-             or exists (select from "ContactChannel" r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit));
+    return exists (select from "DeletedRow" r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+                     and r."changedBy" >= from_xid)
+             or exists (select from "DeletedRow" r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+                        and r."changedBy" = any (revisit)) or exists (select from "ChangedRow" r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+                     and r."changedBy" >= from_xid)
+             or exists (select from "ChangedRow" r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+                        and r."changedBy" = any (revisit)) or exists (select from "ProjectUser" r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+                     and r."changedBy" >= from_xid)
+             or exists (select from "ProjectUser" r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+                        and r."changedBy" = any (revisit)) or exists (select from "ContactChannel" r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+                     and r."changedBy" >= from_xid)
+             or exists (select from "ContactChannel" r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+                        and r."changedBy" = any (revisit));
 end $$;
 
 CREATE FUNCTION public.sequencer_leftover(tenancies uuid[], from_xids xid8[]) RETURNS TABLE(tenancy uuid, from_xid xid8)
@@ -911,10 +951,10 @@ begin
     return query
     select t.tenancy, l.x from unnest(tenancies, from_xids) as t (tenancy, from_xid)
     cross join lateral (select min(p.x) as x from ((select r."changedBy" as x from "DeletedRow" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
-              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ChangedRow" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
-              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ProjectUser" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
-              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ContactChannel" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
-              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)) p) l
+              and r."changedBy" is distinct from '2' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ChangedRow" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
+              and r."changedBy" is distinct from '2' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ProjectUser" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
+              and r."changedBy" is distinct from '2' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ContactChannel" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
+              and r."changedBy" is distinct from '2' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)) p) l
     where l.x is not null;
 end $$;
 
@@ -933,17 +973,19 @@ begin
         select string_agg(format('%L, r.%I', c, c), ', ') into key_json from unnest(rel."keyColumns") c;
         select string_agg(arm, ' union ') into candidates from (
             select format('(select k.ctid as at from %I k where k."tenancyId" = $1 and k."shouldUpdateSequenceId"
-                            order by k."changedBy" limit $2)', rel."relation")
+                            and k."changedBy" is distinct from ''2'' order by k."changedBy" limit $2)', rel."relation")
             union all
             select format('(select d.ctid from %I c join %I d on d."tenancyId" = c."tenancyId" and %s
-                            where c."tenancyId" = $1 and c."shouldUpdateSequenceId" limit $2)',
+                            where c."tenancyId" = $1 and c."shouldUpdateSequenceId"
+                              and c."changedBy" is distinct from ''2'' limit $2)',
                           dep."changed", rel."relation",
                           (select string_agg(format('d.%I = c.%I', b, a), ' and ')
                            from unnest(dep."changedColumns", dep."dependentColumns") as x (a, b)))
             from "SequencedDependency" dep where dep."dependent" = rel."relation"
             union all
             select format('(select d.ctid from %I c join %I d on d."tenancyId" = c."tenancyId" and %s
-                            where c."tenancyId" = $1 and c."shouldUpdateSequenceId" and c."tableName" = %L limit $2)',
+                            where c."tenancyId" = $1 and c."shouldUpdateSequenceId"
+                              and c."changedBy" is distinct from ''2'' and c."tableName" = %L limit $2)',
                           pointer, rel."relation",
                           (select string_agg(format('d.%I = (c."primaryKey" ->> %L)::%s', b, a,
                                                     format_type(att.atttypid, att.atttypmod)), ' and ')
@@ -2208,25 +2250,25 @@ CREATE INDEX "CacheEntry_expiresAt" ON public."CacheEntry" USING btree ("expires
 
 CREATE INDEX "ChangedRow_fetch" ON public."ChangedRow" USING btree ("tenancyId", "tableName", "sequenceId") WHERE ("sequenceId" IS NOT NULL);
 
-CREATE INDEX "ChangedRow_pending" ON public."ChangedRow" USING btree ("changedBy", "tenancyId") WHERE "shouldUpdateSequenceId";
+CREATE INDEX "ChangedRow_pending" ON public."ChangedRow" USING btree ("changedBy", "tenancyId") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '0'::xid8));
 
-CREATE INDEX "ChangedRow_pending_by_tenancy" ON public."ChangedRow" USING btree ("tenancyId", "changedBy") WHERE "shouldUpdateSequenceId";
+CREATE INDEX "ChangedRow_pending_by_tenancy" ON public."ChangedRow" USING btree ("tenancyId", "changedBy") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '2'::xid8));
 
 CREATE INDEX "ContactChannel_fetch" ON public."ContactChannel" USING btree ("tenancyId", "sequenceId");
 
 CREATE UNIQUE INDEX "ContactChannel_one_primary_a_type" ON public."ContactChannel" USING btree ("tenancyId", "projectUserId", type) WHERE "isPrimary";
 
-CREATE INDEX "ContactChannel_pending" ON public."ContactChannel" USING btree ("changedBy", "tenancyId") WHERE "shouldUpdateSequenceId";
+CREATE INDEX "ContactChannel_pending" ON public."ContactChannel" USING btree ("changedBy", "tenancyId") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '0'::xid8));
 
-CREATE INDEX "ContactChannel_pending_by_tenancy" ON public."ContactChannel" USING btree ("tenancyId", "changedBy") WHERE "shouldUpdateSequenceId";
+CREATE INDEX "ContactChannel_pending_by_tenancy" ON public."ContactChannel" USING btree ("tenancyId", "changedBy") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '2'::xid8));
 
 CREATE INDEX "DeletedRow_age" ON public."DeletedRow" USING btree ("deletedAt");
 
 CREATE INDEX "DeletedRow_fetch" ON public."DeletedRow" USING btree ("tenancyId", "tableName", "sequenceId");
 
-CREATE INDEX "DeletedRow_pending" ON public."DeletedRow" USING btree ("changedBy", "tenancyId") WHERE "shouldUpdateSequenceId";
+CREATE INDEX "DeletedRow_pending" ON public."DeletedRow" USING btree ("changedBy", "tenancyId") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '0'::xid8));
 
-CREATE INDEX "DeletedRow_pending_by_tenancy" ON public."DeletedRow" USING btree ("tenancyId", "changedBy") WHERE "shouldUpdateSequenceId";
+CREATE INDEX "DeletedRow_pending_by_tenancy" ON public."DeletedRow" USING btree ("tenancyId", "changedBy") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '2'::xid8));
 
 CREATE INDEX "ExternalDatabase_nextVisitAt" ON public."ExternalDatabase" USING btree ("nextVisitAt") WHERE (state <> 'paused'::text);
 
@@ -2244,9 +2286,9 @@ CREATE INDEX "OutgoingRequest_tenancy" ON public."OutgoingRequest" USING btree (
 
 CREATE INDEX "ProjectUser_fetch" ON public."ProjectUser" USING btree ("tenancyId", "sequenceId");
 
-CREATE INDEX "ProjectUser_pending" ON public."ProjectUser" USING btree ("changedBy", "tenancyId") WHERE "shouldUpdateSequenceId";
+CREATE INDEX "ProjectUser_pending" ON public."ProjectUser" USING btree ("changedBy", "tenancyId") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '0'::xid8));
 
-CREATE INDEX "ProjectUser_pending_by_tenancy" ON public."ProjectUser" USING btree ("tenancyId", "changedBy") WHERE "shouldUpdateSequenceId";
+CREATE INDEX "ProjectUser_pending_by_tenancy" ON public."ProjectUser" USING btree ("tenancyId", "changedBy") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '2'::xid8));
 
 CREATE INDEX "SyncSample_at" ON public."SyncSample" USING btree (at);
 

@@ -19,8 +19,10 @@ create table "ProjectUser" (
     primary key ("tenancyId", "projectUserId")
 );
 create index "ProjectUser_fetch" on "ProjectUser" ("tenancyId", "sequenceId");
-create index "ProjectUser_pending" on "ProjectUser" ("changedBy", "tenancyId") where "shouldUpdateSequenceId";
-create index "ProjectUser_pending_by_tenancy" on "ProjectUser" ("tenancyId", "changedBy") where "shouldUpdateSequenceId";
+create index "ProjectUser_pending" on "ProjectUser" ("changedBy", "tenancyId")
+    where "shouldUpdateSequenceId" and "changedBy" is distinct from '0';
+create index "ProjectUser_pending_by_tenancy" on "ProjectUser" ("tenancyId", "changedBy")
+    where "shouldUpdateSequenceId" and "changedBy" is distinct from '2';
 
 create table "ContactChannel" (
     "tenancyId" uuid not null,
@@ -44,8 +46,10 @@ create table "ContactChannel" (
 create unique index "ContactChannel_one_primary_a_type" on "ContactChannel" ("tenancyId", "projectUserId", "type")
     where "isPrimary";
 create index "ContactChannel_fetch" on "ContactChannel" ("tenancyId", "sequenceId");
-create index "ContactChannel_pending" on "ContactChannel" ("changedBy", "tenancyId") where "shouldUpdateSequenceId";
-create index "ContactChannel_pending_by_tenancy" on "ContactChannel" ("tenancyId", "changedBy") where "shouldUpdateSequenceId";
+create index "ContactChannel_pending" on "ContactChannel" ("changedBy", "tenancyId")
+    where "shouldUpdateSequenceId" and "changedBy" is distinct from '0';
+create index "ContactChannel_pending_by_tenancy" on "ContactChannel" ("tenancyId", "changedBy")
+    where "shouldUpdateSequenceId" and "changedBy" is distinct from '2';
 
 insert into "SequencedRelation" ("relation", "keyColumns", "columns") values
     ('ProjectUser', '{tenancyId,projectUserId}',

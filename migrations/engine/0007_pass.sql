@@ -41,18 +41,22 @@ begin
         end if;
 
         pending := pending || separator || format(
-            'exists (select from %1$I r where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid)
-             or exists (select from %1$I r where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))',
+            'exists (select from %1$I r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from ''0''
+                     and r."changedBy" >= from_xid)
+             or exists (select from %1$I r where r."shouldUpdateSequenceId" and r."changedBy" is distinct from ''0''
+                        and r."changedBy" = any (revisit))',
             rel."relation");
         found := found || format($$
     -- %1$s
     for hit in
         with fresh as materialized (
             (select r."changedBy" as x, r."tenancyId" as t from %1$I r
-             where r."shouldUpdateSequenceId" and r."changedBy" = any (revisit))
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" = any (revisit))
             union all
             (select r."changedBy", r."tenancyId" from %1$I r
-             where r."shouldUpdateSequenceId" and r."changedBy" >= from_xid
+             where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
+               and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
         select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
     loop
@@ -62,23 +66,26 @@ begin
     end loop;
     if seen >= scan_limit then
         -- More than one look can take: hop from tenancy to tenancy, however many rows and transactions each has.
-        select r."tenancyId" into at_t from %1$I r where r."shouldUpdateSequenceId" order by r."tenancyId" limit 1;
+        select r."tenancyId" into at_t from %1$I r
+        where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2' order by r."tenancyId" limit 1;
         while at_t is not null loop
             select r."changedBy" into at_x from %1$I r
-            where r."shouldUpdateSequenceId" and r."tenancyId" = at_t and r."changedBy" >= from_xid
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" = at_t and r."changedBy" >= from_xid
             order by r."changedBy" limit 1;
             if found then
                 tenancies := tenancies || at_t;
                 xids := xids || at_x;
             end if;
             select r."tenancyId" into at_t from %1$I r
-            where r."shouldUpdateSequenceId" and r."tenancyId" > at_t order by r."tenancyId" limit 1;
+            where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."tenancyId" > at_t order by r."tenancyId" limit 1;
         end loop;
     end if;
     seen := 0;$$, rel."relation");
         leftover := leftover || separator || format(
             '(select r."changedBy" as x from %1$I r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
-              and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)', rel."relation");
+              and r."changedBy" is distinct from ''2'' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)', rel."relation");
 
         -- Locked without waiting, and only rows whose locked version is the one that this statement sees:
         -- a row that was changed in between comes with its newer transaction, whole, in a later pass.
@@ -86,7 +93,8 @@ begin
     picked_%1$s as materialized (
         select p.* from served t cross join lateral (
             select r.ctid as at, r."changedBy", r."tenancyId", %2$s from %3$I r
-            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" >= t.from_xid
+            where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId" and r."changedBy" is distinct from '2'
+              and r."changedBy" >= t.from_xid
               and not exists (select from "ParkedRow" k where k."relation" = %3$L and k."tenancyId" = r."tenancyId"
                               and k."retryAt" > now() and k."primaryKey" = jsonb_build_object(%4$s))
             order by r."changedBy" limit share for no key update of r skip locked) p
@@ -289,17 +297,19 @@ begin
         select string_agg(format('%L, r.%I', c, c), ', ') into key_json from unnest(rel."keyColumns") c;
         select string_agg(arm, ' union ') into candidates from (
             select format('(select k.ctid as at from %I k where k."tenancyId" = $1 and k."shouldUpdateSequenceId"
-                            order by k."changedBy" limit $2)', rel."relation")
+                            and k."changedBy" is distinct from ''2'' order by k."changedBy" limit $2)', rel."relation")
             union all
             select format('(select d.ctid from %I c join %I d on d."tenancyId" = c."tenancyId" and %s
-                            where c."tenancyId" = $1 and c."shouldUpdateSequenceId" limit $2)',
+                            where c."tenancyId" = $1 and c."shouldUpdateSequenceId"
+                              and c."changedBy" is distinct from ''2'' limit $2)',
                           dep."changed", rel."relation",
                           (select string_agg(format('d.%I = c.%I', b, a), ' and ')
                            from unnest(dep."changedColumns", dep."dependentColumns") as x (a, b)))
             from "SequencedDependency" dep where dep."dependent" = rel."relation"
             union all
             select format('(select d.ctid from %I c join %I d on d."tenancyId" = c."tenancyId" and %s
-                            where c."tenancyId" = $1 and c."shouldUpdateSequenceId" and c."tableName" = %L limit $2)',
+                            where c."tenancyId" = $1 and c."shouldUpdateSequenceId"
+                              and c."changedBy" is distinct from ''2'' and c."tableName" = %L limit $2)',
                           pointer, rel."relation",
                           (select string_agg(format('d.%I = (c."primaryKey" ->> %L)::%s', b, a,
                                                     format_type(att.atttypid, att.atttypmod)), ' and ')

@@ -9,6 +9,7 @@ pub mod outbox;
 pub mod queue;
 pub mod registry;
 pub mod secrets;
+pub mod sequence;
 pub mod status;
 pub mod target;
 pub mod tracking;

@@ -160,10 +160,11 @@ async fn purge(internal: &Internal, retention: Duration, from: Uuid) -> Result<(
     let statement = client
         .prepare_cached(
             r#"with recursive tenants (id) as (
-                 (select c."tenancyId" from "ChangedRow" c where c."tenancyId" > $1 order by c."tenancyId" limit 1)
+                 (select c."tenancyId" from "ChangedRow" c where c."tenancyId" > $1 and c."sequenceId" is not null
+                  order by c."tenancyId" limit 1)
                  union all
                  select (select c."tenancyId" from "ChangedRow" c where c."tenancyId" > t.id
-                         order by c."tenancyId" limit 1)
+                         and c."sequenceId" is not null order by c."tenancyId" limit 1)
                  from tenants t where t.id is not null),
                visited as materialized (select t.id from tenants t where t.id is not null limit $3),
                old as materialized (

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{BACKLOG_MAX, Progress};
 use crate::mapping::names::{bytewise, quote_ident, quote_literal};
 use crate::mapping::{Mapping, of_tenant};
+use crate::sequence::waits_for_id;
 
 /// What a mapping lacks in one target. No count exceeds [`BACKLOG_MAX`] by more than one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,6 +74,7 @@ pub(super) fn statement(mapping: &Mapping, types: &Types) -> String {
     let table_text = quote_literal(&mapping.source.table);
     let (key, position) = key_and_position(mapping, &types.key);
     let touched = touched(mapping);
+    let waiting = waits_for_id("d");
     format!(
         r#"
 select rows.n, rows.first_id, gone.n, gone.first_id, flagged.n, flagged.first_xid, flagged_gone.n,
@@ -89,7 +91,7 @@ cross join lateral ({flagged}) as flagged
 cross join lateral (
     select count(*) as n, min(q.xid) as first_xid from (
         select d."changedBy"::text::int8 as xid from "DeletedRow" d
-        where t.set_up and d."tenancyId" = t.tenancy and d."shouldUpdateSequenceId"
+        where t.set_up and d."tenancyId" = t.tenancy and {waiting}
           and d."changedBy" >= tail_start(t.tenancy) and d."tableName" = {table_text}
         order by d."changedBy" limit $6) q) as flagged_gone
 cross join lateral ({touched}) as touched
@@ -128,9 +130,10 @@ fn flagged_rows(mapping: &Mapping) -> Arms {
             r#"
     select count(*) as n, min(q.xid) as first_xid from (
         select s."changedBy"::text::int8 as xid from {table} s
-        where {tenant} = t.tenancy and s."shouldUpdateSequenceId" and s."changedBy" >= tail_start(t.tenancy)
+        where {tenant} = t.tenancy and {} and s."changedBy" >= tail_start(t.tenancy)
           and (s."sequenceId" is null or s."sequenceId" <= t.mark)
-        order by s."changedBy" limit $6) q"#
+        order by s."changedBy" limit $6) q"#,
+            waits_for_id("s")
         ),
         rest: format!("from {table} s where t.filling and {tenant} = t.tenancy"),
         counted: r#"s."shouldUpdateSequenceId" or coalesce(s."sequenceId" > t.mark, false)"#,
@@ -152,9 +155,10 @@ fn pointers(mapping: &Mapping, types: &Types) -> Arms {
             r#"
     select case when count(*) >= $6 then count(*) else count(distinct q.key) end as n, min(q.xid) as first_xid from (
         select c."changedBy"::text::int8 as xid, c."primaryKey" as key from "ChangedRow" c
-        where t.set_up and c."tenancyId" = t.tenancy and c."shouldUpdateSequenceId"
+        where t.set_up and c."tenancyId" = t.tenancy and {}
           and c."changedBy" >= tail_start(t.tenancy) and c."tableName" = {name}
-        order by c."changedBy" limit $6) q"#
+        order by c."changedBy" limit $6) q"#,
+            waits_for_id("c")
         ),
         rest: format!(
             "from {} s where (t.filling or not t.set_up) and {}",
@@ -192,8 +196,9 @@ fn touched(mapping: &Mapping) -> String {
             arms.push(format!(
                 r#"
         (select null::int8 as id, r."changedBy"::text::int8 as xid from {relation} r
-         where t.set_up and {condition} and r."shouldUpdateSequenceId" and r."changedBy" >= tail_start(t.tenancy)
-         order by r."changedBy" limit $6)"#
+         where t.set_up and {condition} and {} and r."changedBy" >= tail_start(t.tenancy)
+         order by r."changedBy" limit $6)"#,
+                waits_for_id("r")
             ));
             if touch.is_tracked() {
                 arms.push(format!(

@@ -6,6 +6,7 @@
 
 use tenant_sync_core::mapping::names::{bytewise, quote_ident, quote_literal};
 use tenant_sync_core::mapping::{CheckedMapping, Mapping, of_tenant};
+use tenant_sync_core::sequence::waits_for_id;
 use tokio_postgres::types::Type;
 
 use super::touched::Changes;
@@ -52,9 +53,13 @@ pub(super) struct Parts<'a> {
 
 /// Which changes `c` are read, and in which order.
 const ABOVE: &str = r#"and c."sequenceId" > $2"#;
-const PENDING: &str = r#"and c."shouldUpdateSequenceId" and c."changedBy" >= tail_start($1)"#;
 const BY_ID: &str = r#"c."sequenceId""#;
 const BY_TRANSACTION: &str = r#"c."changedBy""#;
+
+/// As [`ABOVE`], for what has no id yet.
+fn pending(alias: &str) -> String {
+    format!(r#"and {} and {alias}."changedBy" >= tail_start($1)"#, waits_for_id(alias))
+}
 
 impl Statements {
     pub(crate) fn new(checked: &CheckedMapping, columns: &[Column]) -> Self {
@@ -85,15 +90,11 @@ impl Statements {
         };
         Self {
             touched: if tracked { touches(ABOVE, BY_ID, "$3", "$4") } else { Vec::new() },
-            flagged_touched: touches(PENDING, BY_TRANSACTION, "$2", "$3"),
+            flagged_touched: touches(&pending("c"), BY_TRANSACTION, "$2", "$3"),
             changed: changes(ABOVE, BY_ID, "$3", "$4"),
-            flagged: changes(PENDING, BY_TRANSACTION, "$2", "$3"),
+            flagged: changes(&pending("c"), BY_TRANSACTION, "$2", "$3"),
             gone: parts.tombstones(r#"and d."sequenceId" > $2"#, r#"d."sequenceId""#, "$3"),
-            flagged_gone: parts.tombstones(
-                r#"and d."shouldUpdateSequenceId" and d."changedBy" >= tail_start($1)"#,
-                r#"d."changedBy""#,
-                "$2",
-            ),
+            flagged_gone: parts.tombstones(&pending("d"), r#"d."changedBy""#, "$2"),
             first_keys: parts.rows("", &order, "$2", "$3"),
             next_keys: parts.rows(&format!("and {}", parts.key_after(4)), &order, "$2", "$3"),
             by_key: parts.by_key(),

@@ -56,6 +56,8 @@ async fn many_tenants_under_a_held_snapshot_do_not_make_passes_expensive() {
         source.run(&format!(r#"update "ProjectUser" set "displayName" = '{n}'"#)).await;
         settle().await;
     }
+    // As autovacuum does when it likes: it sees that no row waits for an id, and nothing that it could remove.
+    source.run("analyze").await;
     let after = pages_of_a_small_pass(&source, tenancy).await;
     assert!(
         after.0 <= before.0 * 2 + 200 && after.1 <= before.1 * 2 + 200,
