@@ -37,6 +37,11 @@ begin
     if epoch is null or epoch."postmasterStartedAt" <> pg_postmaster_start_time() then
         perform setval('global_seq_id', last_sequence_id) from global_seq_id s
             where last_sequence_id > 0 and s.last_value < last_sequence_id;
+        -- A copy made by logical replication has the rows and not the sequence.
+        perform setval('changed_row_seq', n.last) from changed_row_seq s, (
+            select ('x' || right(replace(c."id"::text, '-', ''), 16))::bit(64)::bigint as last
+            from "ChangedRow" c order by c."id" desc limit 1) n
+            where s.last_value < n.last;
         insert into "SourceEpoch" ("firstSequenceId", "reason")
         values (last_sequence_id + 1, case when epoch is null then 'first start' else 'the server was started' end);
     end if;
@@ -1536,9 +1541,7 @@ begin
         settings := settings || $$ set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'postgres'
             set extra_float_digits = 1 set bytea_output = 'hex'$$;
     end if;
-    if event = 'update' then
-        settings := settings || $$ set work_mem = '1000GB'$$;
-    elsif event = 'truncate' then
+    if event = 'truncate' then
         settings := settings || ' set row_security = off';
     end if;
     execute format($$
@@ -1584,29 +1587,37 @@ declare
 begin
     perform tracking_write(tracked, 'insert', format('%s %s from new_rows n %s;', into_feed, of_new, tenant_of_new));
     perform tracking_write(tracked, 'delete', format('%s %s from old_rows o %s;', into_dead, of_old, tenant_of_old));
-    -- "(x in (…)) is true" is a hashed lookup and never a join, whose cached plan could turn quadratic. Of what counts in
-    -- a row a digest is kept, 32 bytes for a row of any width. A single row is compared without building tables of
-    -- hashes, and its key before anything is written; both are cheaper than one statement that can do everything.
+    -- "(x in (…)) is true" is a hashed lookup and never a join, whose cached plan could turn quadratic; the large
+    -- work_mem is for the planner, because only a lookup by hash stays linear. Of what counts in a row a digest is
+    -- kept, 32 bytes for a row of any width. A single row is compared first and written by a plain statement then:
+    -- what starting a statement costs is most of what such a write costs.
     perform tracking_write(tracked, 'update', format($body$declare
-        stayed boolean := (
-            select case count(*) when 1 then (select %1$s from old_rows o) = (select %2$s from new_rows n) end
-            from (select from old_rows limit 2) some_rows);
+        moved boolean;
+        changed boolean;
+        planned_for text;
     begin
-        if stayed is null and (select count(*) from new_rows)
+        perform from new_rows limit 1 offset 1;
+        if not found then
+            select %1$s <> %2$s, %10$s <> %9$s into moved, changed from old_rows o, new_rows n limit 1;
+            if moved then
+                %3$s %4$s from old_rows o %5$s;
+            end if;
+            if changed then
+                %6$s %7$s from new_rows n %8$s;
+            end if;
+        elsif (select count(*) from new_rows)
                 > coalesce(nullif(current_setting('tenant_sync.compare_rows', true), '')::bigint, 1000000) then
             -- More digests than a session should hold: all of it counts. A tombstone of a key that is there says nothing.
             %3$s %4$s from old_rows o %5$s;
             %6$s %7$s from new_rows n %8$s;
-        elsif stayed is null then
+        else
+            planned_for := current_setting('work_mem');
+            perform set_config('work_mem', '1000GB', true);
             if exists (select from old_rows o where (%1$s in (select %2$s from new_rows n)) is not true) then
                 %3$s %4$s from old_rows o %5$s where (%1$s in (select %2$s from new_rows n)) is not true;
             end if;
             %6$s %7$s from new_rows n %8$s where (sha256(%9$s) in (select sha256(%10$s) from old_rows o)) is not true;
-        else
-            if not stayed then
-                %3$s %4$s from old_rows o %5$s;
-            end if;
-            %6$s %7$s from new_rows n %8$s where %9$s <> (select %10$s from old_rows o);
+            perform set_config('work_mem', planned_for, true);
         end if;
     end;$body$,
         tracking_image(relation, of_key, 'o'), tracking_image(relation, of_key, 'n'), into_dead, of_old, tenant_of_old,
@@ -1709,8 +1720,17 @@ CREATE TABLE public."CacheEntry" (
     "createdAt" timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE SEQUENCE public.changed_row_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE public.changed_row_seq IS 'Where the ids of "ChangedRow" come from.';
+
 CREATE TABLE public."ChangedRow" (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    id uuid DEFAULT (lpad(to_hex(nextval('public.changed_row_seq'::regclass)), 32, '0'::text))::uuid NOT NULL,
     "tenancyId" uuid NOT NULL,
     "tableName" text NOT NULL,
     "primaryKey" jsonb NOT NULL,

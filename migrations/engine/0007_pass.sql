@@ -367,6 +367,11 @@ begin
     if epoch is null or epoch."postmasterStartedAt" <> pg_postmaster_start_time() then
         perform setval('global_seq_id', last_sequence_id) from global_seq_id s
             where last_sequence_id > 0 and s.last_value < last_sequence_id;
+        -- A copy made by logical replication has the rows and not the sequence.
+        perform setval('changed_row_seq', n.last) from changed_row_seq s, (
+            select ('x' || right(replace(c."id"::text, '-', ''), 16))::bit(64)::bigint as last
+            from "ChangedRow" c order by c."id" desc limit 1) n
+            where s.last_value < n.last;
         insert into "SourceEpoch" ("firstSequenceId", "reason")
         values (last_sequence_id + 1, case when epoch is null then 'first start' else 'the server was started' end);
     end if;

@@ -162,7 +162,7 @@ comment on function tracking_refusal(oid) is 'Why a table cannot be tracked, and
 -- Writes a trigger function of a tracked table. Its body knows the table's columns, so that no statement has to be
 -- built or planned for a write; all names are qualified, whatever the application's search_path is. A failure is
 -- noted and never the application's. Text settings are pinned where a key or tenant column reads differently
--- under others; the large work_mem is for the planner: only a lookup by hash stays linear.
+-- under others.
 create function tracking_write(tracked "TrackedTable", event text, body text) returns void
     language plpgsql set search_path from current as $write$
 declare
@@ -180,9 +180,7 @@ begin
         settings := settings || $$ set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'postgres'
             set extra_float_digits = 1 set bytea_output = 'hex'$$;
     end if;
-    if event = 'update' then
-        settings := settings || $$ set work_mem = '1000GB'$$;
-    elsif event = 'truncate' then
+    if event = 'truncate' then
         settings := settings || ' set row_security = off';
     end if;
     execute format($$
@@ -248,29 +246,37 @@ declare
 begin
     perform tracking_write(tracked, 'insert', format('%s %s from new_rows n %s;', into_feed, of_new, tenant_of_new));
     perform tracking_write(tracked, 'delete', format('%s %s from old_rows o %s;', into_dead, of_old, tenant_of_old));
-    -- "(x in (…)) is true" is a hashed lookup and never a join, whose cached plan could turn quadratic. Of what counts in
-    -- a row a digest is kept, 32 bytes for a row of any width. A single row is compared without building tables of
-    -- hashes, and its key before anything is written; both are cheaper than one statement that can do everything.
+    -- "(x in (…)) is true" is a hashed lookup and never a join, whose cached plan could turn quadratic; the large
+    -- work_mem is for the planner, because only a lookup by hash stays linear. Of what counts in a row a digest is
+    -- kept, 32 bytes for a row of any width. A single row is compared first and written by a plain statement then:
+    -- what starting a statement costs is most of what such a write costs.
     perform tracking_write(tracked, 'update', format($body$declare
-        stayed boolean := (
-            select case count(*) when 1 then (select %1$s from old_rows o) = (select %2$s from new_rows n) end
-            from (select from old_rows limit 2) some_rows);
+        moved boolean;
+        changed boolean;
+        planned_for text;
     begin
-        if stayed is null and (select count(*) from new_rows)
+        perform from new_rows limit 1 offset 1;
+        if not found then
+            select %1$s <> %2$s, %10$s <> %9$s into moved, changed from old_rows o, new_rows n limit 1;
+            if moved then
+                %3$s %4$s from old_rows o %5$s;
+            end if;
+            if changed then
+                %6$s %7$s from new_rows n %8$s;
+            end if;
+        elsif (select count(*) from new_rows)
                 > coalesce(nullif(current_setting('tenant_sync.compare_rows', true), '')::bigint, 1000000) then
             -- More digests than a session should hold: all of it counts. A tombstone of a key that is there says nothing.
             %3$s %4$s from old_rows o %5$s;
             %6$s %7$s from new_rows n %8$s;
-        elsif stayed is null then
+        else
+            planned_for := current_setting('work_mem');
+            perform set_config('work_mem', '1000GB', true);
             if exists (select from old_rows o where (%1$s in (select %2$s from new_rows n)) is not true) then
                 %3$s %4$s from old_rows o %5$s where (%1$s in (select %2$s from new_rows n)) is not true;
             end if;
             %6$s %7$s from new_rows n %8$s where (sha256(%9$s) in (select sha256(%10$s) from old_rows o)) is not true;
-        else
-            if not stayed then
-                %3$s %4$s from old_rows o %5$s;
-            end if;
-            %6$s %7$s from new_rows n %8$s where %9$s <> (select %10$s from old_rows o);
+            perform set_config('work_mem', planned_for, true);
         end if;
     end;$body$,
         tracking_image(relation, of_key, 'o'), tracking_image(relation, of_key, 'n'), into_dead, of_old, tenant_of_old,

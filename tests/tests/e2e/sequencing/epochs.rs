@@ -71,6 +71,29 @@ async fn another_start_of_the_server_begins_an_epoch_before_any_id_is_given() {
     assert_eq!(source.user_id(user).await, Some(41), "no id is used twice");
 }
 
+/// A copy made by logical replication has the rows of the feed, and a sequence that begins anew.
+#[tokio::test]
+async fn another_start_of_the_server_does_not_use_an_id_of_the_feed_twice() {
+    let source = Source::new().await;
+    let tenancy = source.tenancy().await;
+    let pointer = format!(
+        r#"insert into "ChangedRow" ("tenancyId", "tableName", "primaryKey") values ('{tenancy}', 'public.t', '{{}}')"#
+    );
+    for _ in 0..3 {
+        source.run(&pointer).await;
+    }
+    source.settle().await;
+    source
+        .run(r#"update "SourceEpoch" set "postmasterStartedAt" = now() - interval '1 day'; select setval('changed_row_seq', 1)"#)
+        .await;
+    source.pass().await;
+    source.run(&pointer).await;
+    assert_eq!(
+        source.value(r#"select max("id"::text) from "ChangedRow""#).await,
+        "00000000-0000-0000-0000-000000000004"
+    );
+}
+
 /// The ledger of another cluster is ahead of this one's transactions (a dump restored elsewhere).
 #[tokio::test]
 async fn a_ledger_from_another_cluster_is_not_believed() {

@@ -67,8 +67,11 @@ async fn many_rows_stay_linear_whatever_the_plan_was_made_for() {
     assert_eq!(place.value(r#"select count(*) from "ChangedRow""#).await, "100001");
     let other = place.internal().connect().await;
     // Memory for a tenth of them.
-    let all = "set statement_timeout = '60s'; set work_mem = '64kB'; update invoices set amount = amount + 1";
+    let all = "set statement_timeout = '60s'; set work_mem = '64kB'; begin; update invoices set amount = amount + 1";
     other.batch_execute(all).await.expect("in time");
+    let memory = other.query_one("show work_mem", &[]).await.expect("a setting").get::<_, String>(0);
+    assert_eq!(memory, "64kB", "what the planner needs is not left to the application's transaction");
+    other.batch_execute("commit").await.expect("commit");
     assert_eq!(place.value(r#"select count(*) from "ChangedRow""#).await, "200002");
     assert_eq!(place.value(r#"select count(*) from "TrackingFault""#).await, "0");
 }
