@@ -1034,14 +1034,23 @@ CREATE FUNCTION public.settle_tenancies(tracked_mappings text[]) RETURNS bigint
     AS $$
 declare
     ended uuid[];
+    running text[];
 begin
-    update "Tenancy" t set "settlesAt" = pg_snapshot_xmax(pg_current_snapshot())
+    if not exists (select from "Tenancy" t where not t."settled") then
+        return 0;
+    end if;
+    -- Asked for inside of the statement: whoever begins after its snapshot knows the tenancies that it shows.
+    with now_running as materialized (select transactions_running() as those)
+    update "Tenancy" t set "settlesAt" = pg_snapshot_xmax(pg_current_snapshot()), "settlesAfter" = r.those
+    from now_running r
     where t."id" in (select u."id" from "Tenancy" u where not u."settled" and u."settlesAt" is null
                      limit 1000 for no key update skip locked);
+    running := transactions_running();
     with done as (
-        update "Tenancy" t set "settled" = true
+        update "Tenancy" t set "settled" = true, "settlesAfter" = null
         where t."id" in (select u."id" from "Tenancy" u
                          where not u."settled" and u."settlesAt" <= pg_snapshot_xmin(pg_current_snapshot())
+                           and not u."settlesAfter" && running
                          limit 1000 for no key update skip locked)
         returning t."id")
     select array_agg(d."id") into ended from done d;
@@ -1634,6 +1643,17 @@ end $_$;
 
 COMMENT ON FUNCTION public.tracking_write_all(tracked public."TrackedTable") IS 'Writes the trigger functions of a tracked table.';
 
+CREATE FUNCTION public.transactions_running() RETURNS text[]
+    LANGUAGE sql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select coalesce(array_agg(l.virtualtransaction), '{}') from pg_locks l join pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock' and a.pid <> pg_backend_pid()
+      and a.datid = (select d.oid from pg_database d where d.datname = current_database())
+$$;
+
+COMMENT ON FUNCTION public.transactions_running() IS 'Virtual numbers of the other transactions of this database.';
+
 CREATE FUNCTION public.untrack_table("table" regclass) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -2065,12 +2085,15 @@ CREATE TABLE public."Tenancy" (
     "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
     "updatedAt" timestamp with time zone DEFAULT now() NOT NULL,
     "settlesAt" xid8,
+    "settlesAfter" text[],
     settled boolean DEFAULT false NOT NULL
 );
 
 COMMENT ON TABLE public."Tenancy" IS 'One tenant. Its rows carry its id, or its key in tables of the operator''s own.';
 
 COMMENT ON COLUMN public."Tenancy"."tenantKey" IS 'Value of the tenant column in the operator''s own tables, as text; the id unless given.';
+
+COMMENT ON COLUMN public."Tenancy"."settlesAfter" IS 'Virtual numbers of the transactions that ran when it was first seen: their snapshots may be older, though they may write only later.';
 
 COMMENT ON COLUMN public."Tenancy".settled IS 'Every transaction that may have written rows of this tenant before it was known has ended.';
 
