@@ -7,11 +7,11 @@ demo:
 	cargo build --release -q --workspace --bins
 	deploy/with-services --durable -- cargo run --release -q -p tenant-sync-cli -- demo
 
-# All tests, on real PostgreSQL and RabbitMQ servers.
+# All tests, on real PostgreSQL and RabbitMQ servers; some on PostgreSQL 13 to 18, which npm brings.
 test:
 	cargo build --workspace --bins
 	cargo test --workspace --no-run
-	deploy/with-services --externals 2 -- cargo test --workspace
+	deploy/with-services --externals 2 --versions -- cargo test --workspace
 
 # Writes target/bench/report.json and a readable table.
 bench:

@@ -72,7 +72,7 @@ begin
         select b."tenancyId" as t, b."fromXid" as x, b."servedPass" as served, b."notBefore" > now() as later
         from "SequencerBacklog" b where backlog)
     select array_agg(b.t order by b.served, b.x), array_agg(b.x order by b.served, b.x) into todo, todo_from
-    from (select c.t, min(c.x) as x, max(c.served) as served
+    from (select c.t, (array_agg(c.x order by c.x))[1] as x, max(c.served) as served
           from (select u.t, u.x, 0 as served from unnest(found.tenancies, found.xids) as u (t, x)
                 where u.t not in (select w.t from waiting w where w.later)
                 union all
@@ -203,7 +203,7 @@ begin
              where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
                and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
+        select f.t, (array_agg(f.x order by f.x))[1] as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
@@ -363,7 +363,7 @@ create or replace function sequencer_leftover(tenancies uuid[], from_xids xid8[]
 begin
     return query
     select t.tenancy, l.x from unnest(tenancies, from_xids) as t (tenancy, from_xid)
-    cross join lateral (select min(p.x) as x from (%s) p) l
+    cross join lateral (select p.x from (%s) p order by p.x limit 1) l
     where l.x is not null;
 end $body$ $fn$, settings, leftover);
 
@@ -658,7 +658,7 @@ begin
              where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
                and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
+        select f.t, (array_agg(f.x order by f.x))[1] as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
@@ -694,7 +694,7 @@ begin
              where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
                and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
+        select f.t, (array_agg(f.x order by f.x))[1] as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
@@ -730,7 +730,7 @@ begin
              where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
                and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
+        select f.t, (array_agg(f.x order by f.x))[1] as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
@@ -766,7 +766,7 @@ begin
              where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
                and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
+        select f.t, (array_agg(f.x order by f.x))[1] as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
@@ -955,11 +955,11 @@ CREATE FUNCTION public.sequencer_leftover(tenancies uuid[], from_xids xid8[]) RE
 begin
     return query
     select t.tenancy, l.x from unnest(tenancies, from_xids) as t (tenancy, from_xid)
-    cross join lateral (select min(p.x) as x from ((select r."changedBy" as x from "DeletedRow" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
+    cross join lateral (select p.x from ((select r."changedBy" as x from "DeletedRow" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
               and r."changedBy" is distinct from '2' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ChangedRow" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
               and r."changedBy" is distinct from '2' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ProjectUser" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
               and r."changedBy" is distinct from '2' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1) union all (select r."changedBy" as x from "ContactChannel" r where r."tenancyId" = t.tenancy and r."shouldUpdateSequenceId"
-              and r."changedBy" is distinct from '2' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)) p) l
+              and r."changedBy" is distinct from '2' and r."changedBy" >= t.from_xid order by r."changedBy" limit 1)) p order by p.x limit 1) l
     where l.x is not null;
 end $$;
 
@@ -1039,14 +1039,23 @@ CREATE FUNCTION public.settle_tenancies(tracked_mappings text[]) RETURNS bigint
     AS $$
 declare
     ended uuid[];
+    running text[];
 begin
-    update "Tenancy" t set "settlesAt" = pg_snapshot_xmax(pg_current_snapshot())
+    if not exists (select from "Tenancy" t where not t."settled") then
+        return 0;
+    end if;
+    -- Asked for inside of the statement: whoever begins after its snapshot knows the tenancies that it shows.
+    with now_running as materialized (select transactions_running() as those)
+    update "Tenancy" t set "settlesAt" = pg_snapshot_xmax(pg_current_snapshot()), "settlesAfter" = r.those
+    from now_running r
     where t."id" in (select u."id" from "Tenancy" u where not u."settled" and u."settlesAt" is null
                      limit 1000 for no key update skip locked);
+    running := transactions_running();
     with done as (
-        update "Tenancy" t set "settled" = true
+        update "Tenancy" t set "settled" = true, "settlesAfter" = null
         where t."id" in (select u."id" from "Tenancy" u
                          where not u."settled" and u."settlesAt" <= pg_snapshot_xmin(pg_current_snapshot())
+                           and not u."settlesAfter" && running
                          limit 1000 for no key update skip locked)
         returning t."id")
     select array_agg(d."id") into ended from done d;
@@ -1064,7 +1073,7 @@ CREATE FUNCTION public.tail_start(tenancy uuid) RETURNS xid8
     AS $$
     select case
         when p."fromXid" is null or p."fromXid" > pg_snapshot_xmax(pg_current_snapshot()) then '0'::xid8
-        else least(p."fromXid", (select min(x) from unnest(p."revisit") x),
+        else least(p."fromXid", (select x from unnest(p."revisit") x order by x limit 1),
                    (select b."fromXid" from "SequencerBacklog" b where b."tenancyId" = tenancy))
     end
     from (select 1) one left join lateral (
@@ -1645,6 +1654,17 @@ end $_$;
 
 COMMENT ON FUNCTION public.tracking_write_all(tracked public."TrackedTable") IS 'Writes the trigger functions of a tracked table.';
 
+CREATE FUNCTION public.transactions_running() RETURNS text[]
+    LANGUAGE sql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select coalesce(array_agg(l.virtualtransaction), '{}') from pg_locks l join pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock' and a.pid <> pg_backend_pid()
+      and a.datid = (select d.oid from pg_database d where d.datname = current_database())
+$$;
+
+COMMENT ON FUNCTION public.transactions_running() IS 'Virtual numbers of the other transactions of this database.';
+
 CREATE FUNCTION public.untrack_table("table" regclass) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -2085,12 +2105,15 @@ CREATE TABLE public."Tenancy" (
     "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
     "updatedAt" timestamp with time zone DEFAULT now() NOT NULL,
     "settlesAt" xid8,
+    "settlesAfter" text[],
     settled boolean DEFAULT false NOT NULL
 );
 
 COMMENT ON TABLE public."Tenancy" IS 'One tenant. Its rows carry its id, or its key in tables of the operator''s own.';
 
 COMMENT ON COLUMN public."Tenancy"."tenantKey" IS 'Value of the tenant column in the operator''s own tables, as text; the id unless given.';
+
+COMMENT ON COLUMN public."Tenancy"."settlesAfter" IS 'Virtual numbers of the transactions that ran when it was first seen: their snapshots may be older, though they may write only later.';
 
 COMMENT ON COLUMN public."Tenancy".settled IS 'Every transaction that may have written rows of this tenant before it was known has ended.';
 

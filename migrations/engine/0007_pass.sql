@@ -58,7 +58,7 @@ begin
              where r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0'
                and r."changedBy" >= from_xid
              order by r."changedBy", r."tenancyId" limit scan_limit))
-        select f.t, min(f.x) as x, count(*) as n from fresh f group by f.t
+        select f.t, (array_agg(f.x order by f.x))[1] as x, count(*) as n from fresh f group by f.t
     loop
         seen := seen + hit.n;
         tenancies := tenancies || hit.t;
@@ -218,7 +218,7 @@ create or replace function sequencer_leftover(tenancies uuid[], from_xids xid8[]
 begin
     return query
     select t.tenancy, l.x from unnest(tenancies, from_xids) as t (tenancy, from_xid)
-    cross join lateral (select min(p.x) as x from (%s) p) l
+    cross join lateral (select p.x from (%s) p order by p.x limit 1) l
     where l.x is not null;
 end $body$ $fn$, settings, leftover);
 
@@ -402,7 +402,7 @@ begin
         select b."tenancyId" as t, b."fromXid" as x, b."servedPass" as served, b."notBefore" > now() as later
         from "SequencerBacklog" b where backlog)
     select array_agg(b.t order by b.served, b.x), array_agg(b.x order by b.served, b.x) into todo, todo_from
-    from (select c.t, min(c.x) as x, max(c.served) as served
+    from (select c.t, (array_agg(c.x order by c.x))[1] as x, max(c.served) as served
           from (select u.t, u.x, 0 as served from unnest(found.tenancies, found.xids) as u (t, x)
                 where u.t not in (select w.t from waiting w where w.later)
                 union all
@@ -483,7 +483,7 @@ create function tail_start(tenancy uuid) returns xid8
     language sql stable set search_path from current as $$
     select case
         when p."fromXid" is null or p."fromXid" > pg_snapshot_xmax(pg_current_snapshot()) then '0'::xid8
-        else least(p."fromXid", (select min(x) from unnest(p."revisit") x),
+        else least(p."fromXid", (select x from unnest(p."revisit") x order by x limit 1),
                    (select b."fromXid" from "SequencerBacklog" b where b."tenancyId" = tenancy))
     end
     from (select 1) one left join lateral (

@@ -3,8 +3,10 @@
 
 alter table "Tenancy"
     add column "settlesAt" xid8,
+    add column "settlesAfter" text[],
     add column "settled" boolean not null default false;
 comment on column "Tenancy"."settled" is 'Every transaction that may have written rows of this tenant before it was known has ended.';
+comment on column "Tenancy"."settlesAfter" is 'Virtual numbers of the transactions that ran when it was first seen: their snapshots may be older, though they may write only later.';
 create index "Tenancy_unsettled" on "Tenancy" ("id") where not "settled";
 
 -- Asks for a fill of these mappings, in all targets or those of some tenancies. The visits come spread, at their
@@ -30,21 +32,39 @@ begin
 end $$;
 comment on function request_fills(text[], uuid[]) is 'Lets these mappings be compared and mended in every target concerned; returns how many targets.';
 
--- A row that was written before its tenancy was known left no pointer. Transactions that were running when the
--- tenancy became visible may still commit such rows: once the last of them has ended, what was copied meanwhile is
--- compared once more.
+-- Prepared transactions have no virtual number; their own one is older than "settlesAt".
+create function transactions_running() returns text[]
+    language sql volatile set search_path from current as $$
+    select coalesce(array_agg(l.virtualtransaction), '{}') from pg_locks l join pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock' and a.pid <> pg_backend_pid()
+      and a.datid = (select d.oid from pg_database d where d.datname = current_database())
+$$;
+comment on function transactions_running() is 'Virtual numbers of the other transactions of this database.';
+
+-- A row that is written while its tenancy is not known to the writer leaves no pointer. Whoever was running when the
+-- tenancy became visible may still commit such rows; under REPEATABLE READ also one who has not written anything
+-- yet. Once the last of them has ended, what was copied meanwhile is compared once more.
 create function settle_tenancies(tracked_mappings text[]) returns bigint
     language plpgsql set search_path from current as $$
 declare
     ended uuid[];
+    running text[];
 begin
-    update "Tenancy" t set "settlesAt" = pg_snapshot_xmax(pg_current_snapshot())
+    if not exists (select from "Tenancy" t where not t."settled") then
+        return 0;
+    end if;
+    -- Asked for inside of the statement: whoever begins after its snapshot knows the tenancies that it shows.
+    with now_running as materialized (select transactions_running() as those)
+    update "Tenancy" t set "settlesAt" = pg_snapshot_xmax(pg_current_snapshot()), "settlesAfter" = r.those
+    from now_running r
     where t."id" in (select u."id" from "Tenancy" u where not u."settled" and u."settlesAt" is null
                      limit 1000 for no key update skip locked);
+    running := transactions_running();
     with done as (
-        update "Tenancy" t set "settled" = true
+        update "Tenancy" t set "settled" = true, "settlesAfter" = null
         where t."id" in (select u."id" from "Tenancy" u
                          where not u."settled" and u."settlesAt" <= pg_snapshot_xmin(pg_current_snapshot())
+                           and not u."settlesAfter" && running
                          limit 1000 for no key update skip locked)
         returning t."id")
     select array_agg(d."id") into ended from done d;

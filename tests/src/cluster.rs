@@ -77,16 +77,33 @@ impl PrivateCluster {
     /// # Panics
     /// There are no server programs, or it does not start.
     pub async fn start(options: Options) -> Self {
-        let mut cluster = Self::prepare(short_id());
+        let programs =
+            Services::from_env().pg_bin.expect("TENANT_SYNC_TEST_PG_BIN: PostgreSQL's server programs");
+        Self::start_with(programs, options).await
+    }
+
+    /// The same in another version. `None` where its programs could not be had; `deploy/with-services` has said so,
+    /// if it was asked for them (`--versions`), and the version is not tested.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub async fn start_version(major: u16, options: Options) -> Option<Self> {
+        let programs = Services::from_env().pg_versions?.join(major.to_string()).join("bin");
+        if !programs.join("postgres").is_file() {
+            return None;
+        }
+        Some(Self::start_with(programs, options).await)
+    }
+
+    async fn start_with(programs: PathBuf, options: Options) -> Self {
+        let mut cluster = Self::prepare(programs, short_id());
         cluster.initialise();
         cluster.configure(&options);
         cluster.launch().await;
         cluster
     }
 
-    fn prepare(password: String) -> Self {
-        let programs =
-            Services::from_env().pg_bin.expect("TENANT_SYNC_TEST_PG_BIN: PostgreSQL's server programs");
+    fn prepare(programs: PathBuf, password: String) -> Self {
         let (owner, scratch) = (Owner::of_server("postgres"), Scratch::new());
         if let Some(owner) = owner {
             owner.take(scratch.path());
@@ -273,7 +290,7 @@ impl PrivateCluster {
     }
 
     async fn copied(&self, options: &[&str]) -> Self {
-        let mut copy = Self::prepare(self.password.clone());
+        let mut copy = Self::prepare(self.programs.clone(), self.password.clone());
         self.copy_to(&copy.data(), options);
         copy.append_conf(&format!("port = {}", copy.port));
         copy.launch().await;

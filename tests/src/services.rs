@@ -16,6 +16,8 @@ pub struct Services {
     pub management_url: Arc<str>,
     /// PostgreSQL's server programs, where this machine has them.
     pub pg_bin: Option<PathBuf>,
+    /// A folder of server programs in other versions: `<major>/bin`.
+    pub pg_versions: Option<PathBuf>,
 }
 
 impl Services {
@@ -33,6 +35,7 @@ impl Services {
             amqp_url: required("TENANT_SYNC_TEST_AMQP_URL").into(),
             management_url: required("TENANT_SYNC_TEST_MANAGEMENT_URL").into(),
             pg_bin: optional("TENANT_SYNC_TEST_PG_BIN").map(PathBuf::from),
+            pg_versions: optional("TENANT_SYNC_TEST_PG_VERSIONS").map(PathBuf::from),
         }
     }
 }

@@ -207,6 +207,12 @@ impl Target<'_> {
         self
     }
 
+    /// Whether it was said to have this table.
+    #[must_use]
+    pub fn holds(&self, table: &str) -> bool {
+        self.tables.iter().any(|compared| compared.table == table)
+    }
+
     /// Stores it and asks for its first sync.
     ///
     /// # Panics

@@ -20,3 +20,4 @@ mod queue;
 mod races;
 mod sequencing;
 mod tracking;
+mod versions;

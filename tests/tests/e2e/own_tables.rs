@@ -1,6 +1,6 @@
 //! Tables of the operator's own: tracked, mapped, copied and followed, while their application notices nothing.
 
-mod application;
+pub(crate) mod application;
 mod checks;
 mod feed;
 mod first_table;
@@ -8,4 +8,5 @@ mod gone;
 mod guest;
 mod healing;
 mod touches;
-mod types;
+pub(crate) mod types;
+pub(crate) mod values;

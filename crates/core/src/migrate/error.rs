@@ -13,6 +13,16 @@ pub enum MigrateError {
     /// The internal Postgres cannot be reached or refused a statement of the runner itself.
     #[error(transparent)]
     Database(#[from] DbError),
+    /// The internal server is too old.
+    #[error(
+        "the internal database is on PostgreSQL {major}; tenant-sync needs version {oldest} or later there"
+    )]
+    OldServer {
+        /// Its major version.
+        major: u32,
+        /// The oldest that will do.
+        oldest: u32,
+    },
     /// A migration file has a mistake in it. Nothing was applied.
     #[error("migration {name}: {problem}")]
     File {

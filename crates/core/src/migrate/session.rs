@@ -27,9 +27,22 @@ pub(super) struct Session {
     pub(super) schema: String,
 }
 
+/// Oldest major version that can be the internal database: `CREATE OR REPLACE TRIGGER` came with it.
+const OLDEST: u32 = 14;
+
+/// `version` is what the server says of itself, such as `13.23 (Debian 13.23-1)`. Another product's is not judged.
+fn refuse_old(version: &str) -> Result<(), MigrateError> {
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    match digits.parse::<u32>() {
+        Ok(major) if major < OLDEST => Err(MigrateError::OldServer { major, oldest: OLDEST }),
+        _ => Ok(()),
+    }
+}
+
 impl Session {
     pub(super) async fn open(internal: &Internal) -> Result<Self, MigrateError> {
         let (client, connection) = internal.dedicated().await?;
+        refuse_old(connection.parameter("server_version").unwrap_or_default())?;
         // Ends when the client is dropped. What it fails with, the next statement reports.
         tokio::spawn(connection);
         Ok(Self { client, schema: internal.schema().to_owned() })

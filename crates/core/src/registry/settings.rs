@@ -3,11 +3,11 @@
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use crate::mapping::Mapping;
 use crate::mapping::names::NAME_BYTES_MAX;
+use crate::mapping::{Column, Mapping};
 use crate::outbox::TargetKey;
 use crate::secrets::{Keyring, Sealed, SecretsError, target_binding};
-use crate::target::check::CheckRequest;
+use crate::target::check::{CheckRequest, TypedColumn};
 use crate::target::url::{TargetUrl, UrlError};
 
 /// Longest list of readers or mappings that makes sense.
@@ -134,6 +134,14 @@ impl Settings {
         mappings: &[Mapping],
     ) -> CheckRequest {
         let wanted = |m: &&Mapping| self.mappings.as_ref().is_none_or(|names| names.contains(&m.name));
+        let columns_of = |m: &Mapping| -> Vec<TypedColumn> {
+            let column = |c: &Column| TypedColumn {
+                table: m.target.table.clone(),
+                name: c.name.clone(),
+                type_text: c.type_text.clone(),
+            };
+            m.columns.iter().map(column).collect()
+        };
         CheckRequest {
             schema: self.schema.clone().unwrap_or_else(|| default_schema.to_owned()),
             deployment: deployment.to_owned(),
@@ -141,6 +149,7 @@ impl Settings {
             target_id: key.database_id.clone(),
             read_roles: self.read_roles.clone(),
             tables: mappings.iter().filter(wanted).map(|m| m.target.table.clone()).collect(),
+            columns: mappings.iter().filter(wanted).flat_map(columns_of).collect(),
         }
     }
 

@@ -5,7 +5,9 @@
 
 use tenant_sync_core::mapping::ddl::{MARKER, create_indexes, create_table};
 use tenant_sync_core::mapping::names::{quote_ident, quote_literal};
+use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::layout::{self, OUR_NAMES};
 use super::state::{Limits, MappingState, Owner, begin};
@@ -136,7 +138,8 @@ pub(crate) async fn table(
 async fn create(client: &Client, schema: &str, plan: &Plan, readers: &[String]) -> Result<(), TurnError> {
     let mut sql = vec!["set local lock_timeout = '1s'".to_owned()];
     sql.extend(create_table(&plan.mapping, schema));
-    sql.extend(create_indexes(&plan.mapping, schema));
+    client.batch_execute(&sql.join("; ")).await.map_err(|error| unknown_type(plan, error))?;
+    let mut sql = create_indexes(&plan.mapping, schema);
     sql.push(format!(
         "insert into {}._sync_metadata (mapping_name, table_name, fingerprint, mapping_version, filling)
          values ({}, {}, {}, {}, true) on conflict (mapping_name) do nothing",
@@ -150,6 +153,18 @@ async fn create(client: &Client, schema: &str, plan: &Plan, readers: &[String]) 
     sql.push("set local lock_timeout = '5s'".to_owned());
     client.batch_execute(&sql.join("; ")).await?;
     Ok(())
+}
+
+/// A server that is too old for a type, or for its modifier, says so when a column is to have it.
+pub(super) fn unknown_type(plan: &Plan, error: tokio_postgres::Error) -> TurnError {
+    let codes =
+        [SqlState::UNDEFINED_OBJECT, SqlState::INVALID_PARAMETER_VALUE, SqlState::FEATURE_NOT_SUPPORTED];
+    if !error.code().is_some_and(|code| codes.contains(code)) {
+        return TurnError::Statement(error);
+    }
+    let fault = TargetFault::from_postgres(&error);
+    let table = Some(plan.mapping.target.table.as_str().into());
+    TurnError::Fault(TargetFault { class: ErrorClass::TypeMissing, table, ..fault })
 }
 
 /// Brings privileges to what the target's setting says.

@@ -12,6 +12,7 @@ use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use super::setup;
 use super::state::Limits;
 use crate::error::TurnError;
 use crate::plan::Plan;
@@ -62,7 +63,7 @@ pub(crate) async fn step(client: &Client, schema: &str, plan: &Plan) -> Result<O
     if !sql.is_empty() {
         let sql = sql.join("; ");
         let sql = format!("set local lock_timeout = '1s'; {sql}; set local lock_timeout = '5s'");
-        client.batch_execute(&sql).await?;
+        client.batch_execute(&sql).await.map_err(|error| setup::unknown_type(plan, error))?;
         return Ok(Some(Step::Altered));
     }
     // What has the name of an index already is as good, or the customer's: it is left alone.

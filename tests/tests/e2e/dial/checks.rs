@@ -21,6 +21,7 @@ fn request() -> CheckRequest {
         target_id: "main".into(),
         read_roles: Vec::new(),
         tables: vec!["users".into(), "contact_channels".into()],
+        columns: Vec::new(),
     }
 }
 

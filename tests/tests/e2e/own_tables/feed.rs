@@ -93,6 +93,33 @@ async fn a_row_that_is_older_than_its_tenant_arrives() {
     assert_eq!(application.stack.internal().value(settled).await, "t");
 }
 
+/// The same where the transaction writes only when its tenant is long known to everybody else: its snapshot is older.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_a_snapshot_that_is_older_than_its_tenant_arrives() {
+    for level in ["repeatable read", "serializable"] {
+        let application = Application::start(INVOICES).await;
+        application.adopt("public.invoices", "org_id").await;
+        let _workers = application.stack.start_workers().await;
+        let inside = application.stack.internal();
+        inside.sql("insert into invoices (org_id, number) values (1, 'old'), (1, 'gone')").await;
+        let early = connect(inside.url()).await;
+        let begin = format!("begin isolation level {level}; select count(*) from invoices");
+        early.batch_execute(&begin).await.expect("takes its snapshot");
+        let tenant = application.tenant("1").await;
+        let target = invoices_of(&application, tenant, 1).add().await;
+        target.caught_up().await;
+        let known = r#"select "settled", "settlesAt" is null from "Tenancy" where "tenantKey" = '1'"#;
+        application.becomes(known, "f|f").await;
+        let writes = "insert into invoices (org_id, number) values (1, 'new');
+             update invoices set paid = true where number = 'old'; delete from invoices where number = 'gone'";
+        early.batch_execute(writes).await.expect("writes");
+        assert_eq!(inside.value(r#"select count(*) from "ChangedRow""#).await, "0", "no trigger knew whose");
+        early.batch_execute("commit").await.expect("commits");
+        target.shows("select number, paid from invoices order by id", &["old|t", "new|f"]).await;
+        application.becomes(known, "t|f").await;
+    }
+}
+
 /// Tenants whose keys are equal as values, and not as text, are two tenants: in the first copy, in changes, in deletes.
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_are_told_apart_by_what_their_keys_read() {

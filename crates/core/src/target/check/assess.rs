@@ -46,6 +46,7 @@ pub(super) fn assess(facts: &Facts, request: &CheckRequest) -> Assessed {
         return Assessed { schema_state: SchemaState::Unknown, findings };
     };
     server_state(database, &mut findings);
+    types(facts, request, &mut findings);
     privileges(database, request, &mut findings);
     readers(database, request, &mut findings);
     let schema_state = ownership(facts, request, &mut findings);
@@ -87,6 +88,26 @@ fn server_state(database: &Database, findings: &mut Vec<Finding>) {
             "encoding",
             format!("The database has the encoding {}, not UTF8.", shown(&database.encoding)),
             "Use a database with the encoding UTF8: rows with characters that this one lacks will be refused.".into(),
+            None,
+        ));
+    }
+}
+
+/// One finding a type: a table that cannot be made is no surprise of the first sync.
+fn types(facts: &Facts, request: &CheckRequest, findings: &mut Vec<Finding>) {
+    let class = ErrorClass::TypeMissing;
+    for missing in &facts.missing_types {
+        let columns = request.columns.iter().filter(|column| column.type_text == *missing);
+        let columns: Vec<String> =
+            columns.map(|column| format!("{}.{}", column.table, column.name)).collect();
+        findings.push(error(
+            class.code(),
+            format!(
+                "PostgreSQL {} does not know the type {missing} ({}).",
+                facts.server.version / 10_000,
+                columns.join(", ")
+            ),
+            class.advice().into(),
             None,
         ));
     }

@@ -1,5 +1,8 @@
 //! What a server says of itself. Every text is cut: it comes from a stranger.
 
+use std::collections::BTreeSet;
+
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error, Row};
 
@@ -21,6 +24,8 @@ pub(super) struct Facts {
     pub(super) database: Option<Database>,
     pub(super) relations: Vec<Relation>,
     pub(super) identity: Identity,
+    /// Types of the mappings that this server does not know.
+    pub(super) missing_types: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -77,12 +82,14 @@ pub(super) async fn gather(session: &Session, request: &CheckRequest) -> Result<
         database: None,
         relations: Vec::new(),
         identity: Identity::Absent,
+        missing_types: BTreeSet::new(),
     };
     if !facts.server.is_postgres || facts.server.version < 130_000 {
         return Ok(facts);
     }
     facts.pooler = session.behind_pooler().await?;
     facts.database = Some(database(session, request).await.map_err(kept)?);
+    facts.missing_types = missing_types(session, request).await.map_err(kept)?;
     let relations = relations(session, request).await.map_err(kept)?;
     if relations.iter().any(|(relation, _)| relation.name == "_sync_identity") {
         let is_table = relations.iter().any(|(r, kind)| r.name == "_sync_identity" && kind == "r");
@@ -102,6 +109,34 @@ async fn server(session: &Session) -> Result<Server, Error> {
         )
         .await?;
     Ok(Server { version: row.try_get(0)?, is_postgres: row.try_get(1)? })
+}
+
+/// Asks for all types at once, and for each by itself if that fails.
+async fn missing_types(session: &Session, request: &CheckRequest) -> Result<BTreeSet<String>, Error> {
+    let wanted: BTreeSet<&str> = request.columns.iter().map(|column| column.type_text.as_str()).collect();
+    let nulls: Vec<String> = wanted.iter().map(|wanted| format!("null::{wanted}")).collect();
+    if nulls.is_empty() || are_known(session, &nulls.join(", ")).await? {
+        return Ok(BTreeSet::new());
+    }
+    let mut missing = BTreeSet::new();
+    for (wanted, null) in wanted.into_iter().zip(&nulls) {
+        if !are_known(session, null).await? {
+            missing.insert(wanted.to_owned());
+        }
+    }
+    Ok(missing)
+}
+
+/// False where the server does not know a type, or not its modifier.
+async fn are_known(session: &Session, nulls: &str) -> Result<bool, Error> {
+    let known = session.client().query_typed(&format!("select {nulls}"), &[]).await;
+    let codes =
+        [SqlState::UNDEFINED_OBJECT, SqlState::INVALID_PARAMETER_VALUE, SqlState::FEATURE_NOT_SUPPORTED];
+    match known {
+        Ok(_) => Ok(true),
+        Err(error) if error.code().is_some_and(|code| codes.contains(code)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 async fn database(session: &Session, request: &CheckRequest) -> Result<Database, Error> {

@@ -33,6 +33,19 @@ pub struct CheckRequest {
     pub read_roles: Vec<String>,
     /// Tables of the mappings; the tables that every target has need not be listed.
     pub tables: Vec<String>,
+    /// Columns of these tables.
+    pub columns: Vec<TypedColumn>,
+}
+
+/// A column that a target shall have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedColumn {
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// Its type as the mapping writes it.
+    pub type_text: String,
 }
 
 /// How bad a finding is.

@@ -10,6 +10,11 @@ fn request() -> CheckRequest {
         target_id: "main".into(),
         read_roles: vec!["bi".into()],
         tables: vec!["users".into(), "contact_channels".into()],
+        columns: vec![TypedColumn {
+            table: "users".into(),
+            name: "shifts".into(),
+            type_text: "tstzmultirange".into(),
+        }],
     }
 }
 
@@ -32,6 +37,7 @@ fn good() -> Facts {
         database: Some(good_database()),
         relations: Vec::new(),
         identity: Identity::Absent,
+        missing_types: std::collections::BTreeSet::new(),
     }
 }
 
@@ -186,4 +192,13 @@ fn a_report_is_camel_case_and_worst_first() {
     let assembled = CheckReport::assemble(None, assess(&mixed, &request()).findings);
     assert_eq!(assembled.findings[0].severity, Severity::Error);
     assert!(!assembled.ok);
+}
+
+#[test]
+fn a_type_that_the_server_lacks_is_named_with_its_columns() {
+    let facts = Facts { missing_types: ["tstzmultirange".to_owned()].into(), ..good() };
+    assert_eq!(found(&facts).0, [(Severity::Error, "typeMissing")]);
+    let assessed = assess(&facts, &request());
+    let summary = "PostgreSQL 15 does not know the type tstzmultirange (users.shifts).";
+    assert_eq!(assessed.findings[0].summary, summary);
 }

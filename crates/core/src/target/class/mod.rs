@@ -61,6 +61,8 @@ pub enum ErrorClass {
     ForeignTable,
     /// The mapping changed, and the table cannot follow.
     MappingConflict,
+    /// The server is too old for a type of a mapping.
+    TypeMissing,
     /// Not a PostgreSQL that we can write to.
     UnsupportedVersion,
     /// The server does what no honest server does.
@@ -128,7 +130,7 @@ struct Entry {
 
 impl ErrorClass {
     /// All classes.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Unreachable,
         Self::NameNotFound,
         Self::AddressRefused,
@@ -149,6 +151,7 @@ impl ErrorClass {
         Self::OwnedByAnother,
         Self::ForeignTable,
         Self::MappingConflict,
+        Self::TypeMissing,
         Self::UnsupportedVersion,
         Self::ProtocolAbuse,
         Self::Configuration,
@@ -318,6 +321,13 @@ impl ErrorClass {
                 "Nothing needs to be done by readers: the table stays as it is. Whoever runs the synchronisation gives \
                  the column a new name in the mapping, or the column is changed in the database.",
                 (Operator, Refuses, 300),
+            ),
+            Self::TypeMissing => row(
+                "typeMissing",
+                "The server does not know a type that a table of the synchronisation has.",
+                "Use a newer PostgreSQL (`target check` names the columns). Or whoever runs the synchronisation gives \
+                 this target other mappings, or makes the column text.",
+                (Customer, Refuses, 600),
             ),
             Self::UnsupportedVersion => row(
                 "unsupportedVersion",
