@@ -25,7 +25,7 @@ enum Command {
     Check,
     /// Write a mapping file from a tracked table, with all of its columns
     New {
-        /// What the mapping is called, and the table in each target
+        /// What the mapping is called, and the table in each target; SCHEMA.TABLE is called like the table
         name: String,
         /// The tracked table, as TABLE or SCHEMA.TABLE [default: the mapping's name]
         #[arg(long)]
@@ -153,7 +153,9 @@ async fn new(
 ) -> anyhow::Result<ExitCode> {
     let internal = context.internal(config).await?;
     let client = internal.get().await?;
-    let text = mapping::draft(&client, name, table.unwrap_or(name)).await?;
+    let table = table.unwrap_or(name);
+    let name = if name == table { name.rsplit('.').next().unwrap_or(name) } else { name };
+    let text = mapping::draft(&client, name, table).await?;
     let dir = config.mappings.dir.clone().unwrap_or_else(|| DEFAULT_DIR.into());
     let path = dir.join(format!("{name}.toml"));
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;

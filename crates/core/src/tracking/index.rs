@@ -31,7 +31,7 @@ const PLACES: &str = r#"
     select format('%I.%I', n.nspname, c.relname), c.relkind = 'p', tracking_has_index(k, c.oid), pg_get_userbyid(c.relowner)::text,
            pg_has_role(c.relowner, 'USAGE') and has_schema_privilege(n.oid, 'CREATE'),
            (select string_agg(w.definition, ', ' order by w.place) from tracking_index_columns(k) w),
-           i.name, format('%I.%I', n.nspname, i.name), to_regclass(format('%I.%I', n.nspname, i.name)) is not null
+           i.name, format('%I.%I', n.nspname, i.name), exists (select from pg_class x where x.relnamespace = n.oid and x.relname = i.name)
     from "TrackedTable" k
     cross join lateral (select k."relation" as oid union all select unnest(tracking_partitions(k."relation"))) p
     join pg_class c on c.oid = p.oid join pg_namespace n on n.oid = c.relnamespace
@@ -42,17 +42,19 @@ const PLACES: &str = r#"
 pub(super) async fn ensure(session: &mut Session<'_>, relation: u32) -> Result<(), TrackingError> {
     let places = places(&session.client, relation).await?;
     let Some((root, below)) = places.split_first().filter(|(root, _)| !root.has_index) else { return Ok(()) };
+    let leaves = below.iter().chain((!root.is_partitioned).then_some(root));
+    let leaves: Vec<&Place> = leaves.filter(|place| !place.is_partitioned && !place.has_index).collect();
     if !root.may {
+        // The root's, which waits for writers, comes last: it takes up those of the partitions.
+        let each = leaves.into_iter().chain(root.is_partitioned.then_some(root)).map(Place::statement);
         return Err(TrackingError::NeedsIndex {
             table: root.table.clone(),
             owner: root.owner.clone(),
-            statement: root.statement(),
+            statement: each.collect::<Vec<_>>().join(";\n  "),
         });
     }
     record(&session.client, relation, Some(&root.qualified)).await?;
-    let leaves: Vec<&Place> =
-        if root.is_partitioned { below.iter().filter(|p| !p.is_partitioned).collect() } else { vec![root] };
-    for leaf in leaves.into_iter().filter(|leaf| !leaf.has_index) {
+    for leaf in leaves {
         if leaf.exists {
             // An interrupted attempt left it invalid: no query uses it, and every write pays for it.
             let drop = format!("drop index concurrently if exists {}", leaf.qualified);

@@ -7,7 +7,7 @@ use super::index;
 use super::session::Session;
 use super::{Limits, Observer, TrackingError};
 use crate::db::Internal;
-use crate::mapping::names::{quote_ident, quote_literal};
+use crate::mapping::names::quote_literal;
 
 /// What to track.
 #[derive(Debug, Clone)]
@@ -79,22 +79,19 @@ pub(super) struct Found {
 
 /// The table that `typed` means: its name as it is, or as SQL would read it.
 pub(super) async fn find(client: &Client, typed: &str) -> Result<Found, TrackingError> {
-    let bad = || TrackingError::Name(typed.to_owned());
-    let (schema, table) = typed.split_once('.').ok_or_else(bad)?;
-    if schema.is_empty() || table.is_empty() {
-        return Err(bad());
+    if typed.split_once('.').is_none_or(|(schema, table)| schema.is_empty() || table.is_empty()) {
+        return Err(TrackingError::Name(typed.to_owned()));
     }
-    let sql = "select c.oid, n.nspname || '.' || c.relname from pg_class c \
-               join pg_namespace n on n.oid = c.relnamespace where n.nspname || '.' || c.relname = $1 or c.oid = to_regclass($2) \
-               order by n.nspname || '.' || c.relname = $1 desc limit 1";
-    // What is not SQL is taken as it stands.
-    let parsed = client.query_typed("select to_regclass($1) is null", &[(&typed, Type::TEXT)]).await;
-    let as_sql = if parsed.is_ok() {
-        typed.to_owned()
-    } else {
-        format!("{}.{}", quote_ident(schema), quote_ident(table))
-    };
-    let rows = client.query_typed(sql, &[(&typed, Type::TEXT), (&as_sql, Type::TEXT)]).await?;
+    // As it stands first, by the catalog, which needs no privilege on the schema: who lacks it is told the grant later.
+    let sql = "select c.oid, n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace";
+    let as_it_stands = format!("{sql} where n.nspname || '.' || c.relname = $1");
+    let mut rows = client.query_typed(&as_it_stands, &[(&typed, Type::TEXT)]).await?;
+    if rows.is_empty() {
+        // What is not SQL names no table.
+        let parsed = client.query_typed("select to_regclass($1)::oid", &[(&typed, Type::TEXT)]).await;
+        let oid: Option<u32> = parsed.ok().and_then(|parsed| parsed.first().and_then(|row| row.get(0)));
+        rows = client.query_typed(&format!("{sql} where c.oid = $1"), &[(&oid, Type::OID)]).await?;
+    }
     let row = rows.first().ok_or_else(|| TrackingError::Unknown(typed.to_owned()))?;
     Ok(Found { relation: row.get(0), name: row.get(1) })
 }

@@ -19,6 +19,8 @@ async fn what_is_missing_is_named_with_what_gives_it() {
     application.adopt("public.invoices", "org_id").await;
     let again = said(&application, &["mapping", "new", "invoices"], 1).await;
     assert!(again.contains("is not overwritten"), "{again}");
+    let with_schema = said(&application, &["mapping", "new", "public.invoices"], 1).await;
+    assert!(with_schema.contains("/invoices.toml; a mapping that is there"), "{with_schema}");
 
     inside.sql("drop index invoices_of_org").await;
     let index = said(&application, &["mapping", "check"], 1).await;

@@ -59,7 +59,9 @@ async fn who_may_not_make_it_gets_the_statement_for_the_owner() {
     place
         .sql(&format!(
             "create schema app; create table app.invoices (id text primary key, org_id int);
-             grant usage on schema app to {0}; grant select, trigger on app.invoices to {0}; grant usage on schema public to {0};
+             create table app.p (id int primary key, org_id int) partition by range (id);
+             create table app.p1 partition of app.p for values from (0) to (9);
+             grant select, trigger on app.invoices, app.p, app.p1 to {0}; grant usage on schema public to {0};
              grant all on all tables in schema public to {0}; grant all on all sequences in schema public to {0};
              grant execute on function track_table(regclass, text, text[]), untrack_table(regclass) to {0}",
             worker.name
@@ -67,6 +69,11 @@ async fn who_may_not_make_it_gets_the_statement_for_the_owner() {
         .await;
     let cli = place.stack.cli().set("database.url", &worker.url);
     let track = ["table", "track", "app.invoices", "--tenant-column", "org_id"];
+    let partitioned = cli.run(&["table", "track", "app.p", "--tenant-column", "org_id"]).await;
+    let in_turn =
+        "create index concurrently on app.p1 (org_id, id);\n  create index on app.p (org_id, id);\n";
+    assert!(partitioned.stderr.contains(in_turn), "{partitioned:?}");
+    cli.json(&["table", "untrack", "app.p"]).await;
     let refused = cli.run(&track).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     let statement = r#"create index concurrently on app.invoices (org_id, id collate "C")"#;

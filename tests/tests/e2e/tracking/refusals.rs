@@ -82,6 +82,8 @@ async fn the_missing_grant_is_named() {
         owner.name
     );
     assert!(said.ends_with(&grant), "{said}");
+    let cli = place.stack.cli().run(&["table", "track", "app.invoices", "--tenant-column", "org_id"]).await;
+    assert!(cli.stderr.contains(&grant), "{cli:?}");
     let (usage, tables) = grant.split_once("; ").expect("two grants");
     place.sql(tables).await;
     let said = place.refused("select track_table('app.invoices', 'org_id')").await;
