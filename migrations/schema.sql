@@ -2069,6 +2069,8 @@ CREATE TABLE public."SyncState" (
     "fillRequested" boolean DEFAULT false NOT NULL,
     "fillStartedAt" timestamp with time zone,
     "fillPosition" jsonb,
+    "comparedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "comparePosition" jsonb,
     "rowsWritten" bigint DEFAULT 0 NOT NULL,
     "refusedRows" integer DEFAULT 0 NOT NULL,
     "updatedAt" timestamp with time zone DEFAULT now() NOT NULL
@@ -2083,6 +2085,10 @@ COMMENT ON COLUMN public."SyncState"."fillRequested" IS 'An operator asked for a
 COMMENT ON COLUMN public."SyncState"."fillStartedAt" IS 'When the fill began, or was asked for; null = when the target was added.';
 
 COMMENT ON COLUMN public."SyncState"."fillPosition" IS 'Key up to which the fill has come, its columns as text; null = the first. A copy for status.';
+
+COMMENT ON COLUMN public."SyncState"."comparedAt" IS 'When a range of keys was last compared although the target follows, or it was filled.';
+
+COMMENT ON COLUMN public."SyncState"."comparePosition" IS 'Key after which that comparison goes on; null = it is through, or has not begun.';
 
 CREATE TABLE public."TargetSession" (
     "tenancyId" uuid NOT NULL,

@@ -48,6 +48,8 @@ create table "SyncState" (
     "fillRequested" boolean not null default false,
     "fillStartedAt" timestamptz,
     "fillPosition" jsonb,
+    "comparedAt" timestamptz not null default now(),
+    "comparePosition" jsonb,
     "rowsWritten" bigint not null default 0,
     "refusedRows" integer not null default 0,
     "updatedAt" timestamptz not null default now(),
@@ -59,6 +61,8 @@ comment on column "SyncState"."filling" is 'The target is being filled (first co
 comment on column "SyncState"."fillRequested" is 'An operator asked for a resync; taken back by the worker that begins it.';
 
 comment on column "SyncState"."fillStartedAt" is 'When the fill began, or was asked for; null = when the target was added.';
+comment on column "SyncState"."comparedAt" is 'When a range of keys was last compared although the target follows, or it was filled.';
+comment on column "SyncState"."comparePosition" is 'Key after which that comparison goes on; null = it is through, or has not begun.';
 comment on column "SyncState"."fillPosition" is 'Key up to which the fill has come, its columns as text; null = the first. A copy for status.';
 
 create table "TargetSession" (

@@ -77,14 +77,14 @@ impl Jobs {
         // On one connection: the settings are read after the row was taken, without waiting for that to be told.
         let (taken, settings) = tokio::join!(
             outbox::take(&client, job.held, &self.worker, self.config.sync.run_lease),
-            progress::settings(&client, &job.target),
+            progress::settings(&client, &job.target, &self.config.sync),
         );
         let Some(taken) = taken? else { return Ok(Outcome::Stale) };
         // Whose row it is, the row says, not the message.
         let settings = if taken.target == job.target {
             settings?
         } else {
-            progress::settings(&client, &taken.target).await?
+            progress::settings(&client, &taken.target, &self.config.sync).await?
         };
         drop(client);
         let Some(settings) = settings.filter(|settings| !settings.paused) else {
@@ -174,6 +174,7 @@ impl Jobs {
         let sync = &self.config.sync;
         let bounds =
             Bounds { rows: sync.batch_rows, bytes: sync.batch_bytes, largest_row: sync.max_row_bytes };
+        let compare = settings.compare_in(plans);
         let turn = Turn {
             client: held.session.client(),
             means: held.means,
@@ -182,7 +183,13 @@ impl Jobs {
             plans,
             readers: &settings.readers,
             fresh: held.fresh,
-            reader: Reader { internal: &self.internal, tenancy: target.tenancy_id, plans, bounds },
+            reader: Reader {
+                internal: &self.internal,
+                tenancy: target.tenancy_id,
+                plans,
+                bounds,
+                compare: compare.as_ref(),
+            },
             config: sync,
             fill_requested: &settings.fill_requested,
             stopping: &self.stopping,

@@ -4,13 +4,18 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
+use tenant_sync_core::config::Sync as SyncConfig;
 use tenant_sync_core::outbox::TargetKey;
 use tenant_sync_core::target::class::{Breaker, TargetFault};
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
 use crate::plan::Plan;
+use crate::source::Compare;
 use crate::target::settle;
 use crate::turn::Report;
+
+/// Between two ranges that are compared, where `sync.heartbeat` does not say it.
+const COMPARE_PAUSE: Duration = Duration::from_secs(30);
 
 /// The settings of a target.
 #[derive(Debug)]
@@ -25,22 +30,51 @@ pub(crate) struct Settings {
     pub(crate) failures: i32,
     /// Mappings that an operator wants filled again.
     pub(crate) fill_requested: HashSet<String>,
+    /// The mapping whose turn it is to be compared, and the key after which that goes on.
+    compare: Option<(String, Option<Vec<String>>)>,
+}
+
+impl Settings {
+    /// What is to be compared on the side, if it is among these mappings.
+    pub(crate) fn compare_in(&self, plans: &[&Plan]) -> Option<Compare> {
+        let (name, from) = self.compare.as_ref()?;
+        let at = plans.iter().position(|plan| plan.name() == name)?;
+        // A mapping that has got another key begins anew.
+        let from = from.clone().filter(|position| position.len() == plans[at].key.len());
+        Some(Compare { at, from })
+    }
 }
 
 /// Reads the settings; `None` = there is no such target (any more).
-pub(crate) async fn settings(client: &Object, target: &TargetKey) -> Result<Option<Settings>, Error> {
+pub(crate) async fn settings(
+    client: &Object,
+    target: &TargetKey,
+    sync: &SyncConfig,
+) -> Result<Option<Settings>, Error> {
     let statement = client
         .prepare_cached(
             r#"select d."keyId", d."connectionString", d."schema", d."mappings", d."readRoles", d."caCertificates",
                       d."state" = 'paused', d."consecutiveFailures",
                       coalesce((select array_agg(s."mappingName") from "SyncState" s where s."tenancyId" = d."tenancyId"
-                                and s."databaseId" = d."id" and s."fillRequested"), '{}')
-               from "ExternalDatabase" d where d."tenancyId" = $1 and d."id" = $2"#,
+                                and s."databaseId" = d."id" and s."fillRequested"), '{}'),
+                      c."mappingName", c."comparePosition"
+               from "ExternalDatabase" d
+               left join lateral (
+                 select s."mappingName", s."comparePosition"::text from "SyncState" s
+                 where s."tenancyId" = d."tenancyId" and s."databaseId" = d."id" and not s."filling" and $3::float8 > 0
+                   and s."comparedAt" < now() - interval '1 second' * case
+                     when s."comparePosition" is not null then $4::float8
+                     -- Targets that were made together drift apart.
+                     else $3::float8 * (0.9 + 0.2 * (hashtext(d."tenancyId"::text || d."id") & 1023) / 1023.0) end
+                 order by s."comparedAt" limit 1) c on true
+               where d."tenancyId" = $1 and d."id" = $2"#,
         )
         .await?;
-    let Some(row) = client.query_opt(&statement, &[&target.tenancy_id, &target.database_id]).await? else {
-        return Ok(None);
-    };
+    let pause = if sync.heartbeat.is_zero() { COMPARE_PAUSE } else { sync.heartbeat / 2 };
+    let (interval, pause) = (sync.compare_interval.as_secs_f64(), pause.as_secs_f64());
+    let found =
+        client.query_opt(&statement, &[&target.tenancy_id, &target.database_id, &interval, &pause]).await?;
+    let Some(row) = found else { return Ok(None) };
     let key: Option<String> = row.try_get(0)?;
     let sealed: Option<Vec<u8>> = row.try_get(1)?;
     Ok(Some(Settings {
@@ -52,7 +86,13 @@ pub(crate) async fn settings(client: &Object, target: &TargetKey) -> Result<Opti
         paused: row.try_get(6)?,
         failures: row.try_get(7)?,
         fill_requested: row.try_get::<_, Vec<String>>(8)?.into_iter().collect(),
+        compare: compare(&row)?,
     }))
+}
+
+fn compare(row: &Row) -> Result<Option<(String, Option<Vec<String>>)>, Error> {
+    let (name, position): (Option<String>, Option<String>) = (row.try_get(9)?, row.try_get(10)?);
+    Ok(name.map(|name| (name, position.and_then(|text| serde_json::from_str(&text).ok()))))
 }
 
 const RECORD: &str = r#"insert into "SyncState" as s ("tenancyId", "databaseId", "mappingName", "lastSyncedSequenceId",
@@ -72,6 +112,11 @@ const RECORD: &str = r#"insert into "SyncState" as s ("tenancyId", "databaseId",
         when excluded."filling" or (s."fillRequested" and not $10[array_position($4::text[], s."mappingName")])
           then s."fillStartedAt" end,
       "rowsWritten" = s."rowsWritten" + excluded."rowsWritten", "refusedRows" = excluded."refusedRows",
+      -- A fill compares, too.
+      "comparedAt" = case when excluded."filling" or s."filling" or excluded."mappingName" = $12 then now()
+                          else s."comparedAt" end,
+      "comparePosition" = case when excluded."filling" then null when excluded."mappingName" = $12 then $13::text::jsonb
+                               else s."comparePosition" end,
       "fillRequested" = s."fillRequested" and not $10[array_position($4::text[], s."mappingName")],
       "updatedAt" = now()"#;
 
@@ -109,6 +154,9 @@ pub(crate) async fn record(
         .collect();
     let refused: Vec<i32> = report.refused.iter().map(|n| i32::try_from(*n).unwrap_or(i32::MAX)).collect();
     let positions: Vec<Option<String>> = report.cursors.iter().map(settle::position).collect();
+    let compared = report.compared.as_ref().map(|compared| plans[compared.at].name());
+    let next = report.compared.as_ref().and_then(|compared| compared.from.as_ref());
+    let next = next.and_then(|position| serde_json::to_string(position).ok());
     let asked: Vec<bool> = names.iter().map(|name| settings.fill_requested.contains(*name)).collect();
     client
         .execute(
@@ -125,6 +173,8 @@ pub(crate) async fn record(
                 &refused,
                 &asked,
                 &positions,
+                &compared,
+                &next,
             ],
         )
         .await?;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::TurnError;
 use crate::plan::Plan;
-use crate::source::{Cursor, Phase, Reader, Slice, Snapshot};
+use crate::source::{Compare, Cursor, Phase, Reader, Slice, Snapshot};
 use crate::standing::{self, Verdict};
 use crate::target::settle::{self, Picture, Standing};
 use crate::target::setup::{self, Table};
@@ -61,6 +61,8 @@ pub(crate) struct Report {
     pub(crate) refused: Vec<i64>,
     /// The mappings that began to be filled, and why.
     pub(crate) fills: Vec<(usize, &'static str)>,
+    /// The mapping of which a range was compared on the side, and where its next range begins.
+    pub(crate) compared: Option<Compare>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +113,7 @@ impl Turn<'_> {
             let (written, next) = tokio::join!(self.write(&slice, mode, &state, &mut report.refused), next);
             report.rows += written?;
             report.cursors.clone_from(&slice.cursors);
+            report.compared.clone_from(&slice.compared);
             match next? {
                 Some(next) => slice = next,
                 None => {
@@ -165,6 +168,7 @@ impl Turn<'_> {
             complete_as_of: None,
             refused: Vec::new(),
             fills: Vec::new(),
+            compared: None,
         };
         for (at, plan) in self.plans.iter().enumerate() {
             let known = state.mappings.get(plan.name());
@@ -288,7 +292,11 @@ impl Turn<'_> {
                 written += outcome.written;
                 refusals.extend(outcome.refused);
             } else {
-                written += self.bounded(writer.apply(part)).await?;
+                let changed = self.bounded(writer.apply(part)).await?;
+                written += changed;
+                if changed > 0 && part.range.is_some() && slice.compared.is_some() {
+                    self.tell_of_differences(self.plans[*at], changed);
+                }
             }
             let known = state.refused.get(self.plans[*at].name()).map_or(0, |refused| refused.all);
             if known > 0 {
@@ -311,6 +319,15 @@ impl Turn<'_> {
         }
         reach("sync.after_write").await?;
         Ok(written)
+    }
+
+    /// What a comparison on the side has mended.
+    fn tell_of_differences(&self, plan: &Plan, rows: u64) {
+        metrics::counter!("tenant_sync_differing_rows_total").increment(rows);
+        tracing::warn!(
+            tenancy = %self.owner.tenancy, target = self.owner.target, mapping = plan.name(), rows,
+            "rows differed from their source and are mended: changes that no trigger saw, or somebody changed the target"
+        );
     }
 
     async fn refuse(&self, plan: &Plan, refusals: &[Refusal]) -> Result<i64, TurnError> {

@@ -147,6 +147,9 @@ pub struct Sync {
     /// Bound on such visits, over all targets.
     #[serde(deserialize_with = "count")]
     pub visits_per_second: i32,
+    /// How often all rows of a target are compared; zero = never.
+    #[serde(deserialize_with = "duration")]
+    pub compare_interval: Duration,
     /// First wait after a failure.
     #[serde(deserialize_with = "duration")]
     pub retry_base: Duration,

@@ -12,8 +12,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
-use super::cursor::{Arm, Cursor, Phase, Reach, reach};
-use super::slice::{KeyRange, Slice, SliceOf, Snapshot, key_text};
+use super::cursor::{Arm, Cursor, Reach, reach};
+use super::slice::{Slice, SliceOf, Snapshot, key_text};
+use super::walk::Compare;
 use crate::plan::Plan;
 use crate::target::state::text_settings;
 
@@ -36,7 +37,7 @@ impl SourceError {
     }
 
     /// Names the mapping, where it and nobody else is at fault.
-    fn of(self, plan: &Plan) -> Self {
+    pub(super) fn of(self, plan: &Plan) -> Self {
         match self {
             Self::Row(error) if matches!(class(&error), "42" | "22") => {
                 Self::Mapping { name: plan.name().to_owned(), error }
@@ -71,16 +72,18 @@ pub(crate) struct Reader<'a> {
     pub(crate) tenancy: Uuid,
     pub(crate) plans: &'a [&'a Plan],
     pub(crate) bounds: Bounds,
+    /// What of a mapping that follows is compared on the side.
+    pub(crate) compare: Option<&'a Compare>,
 }
 
 /// What is left of the bounds while a slice is read.
-struct Budget {
-    rows: usize,
-    bytes: usize,
+pub(super) struct Budget {
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
 }
 
 impl Budget {
-    fn spent(&self) -> bool {
+    pub(super) fn spent(&self) -> bool {
         self.rows == 0 || self.bytes == 0
     }
 
@@ -90,7 +93,7 @@ impl Budget {
     }
 }
 
-type Session<'a> = deadpool_postgres::Transaction<'a>;
+pub(super) type Session<'a> = deadpool_postgres::Transaction<'a>;
 
 impl Reader<'_> {
     /// Reads the next slice after `cursors`. `epoch` is what the target knows of the source's lives.
@@ -124,6 +127,7 @@ impl Reader<'_> {
             flagged: 0,
             rows: 0,
             overflowing: Vec::new(),
+            compared: None,
         };
         for (at, plan) in self.plans.iter().enumerate() {
             if budget.spent() {
@@ -155,6 +159,9 @@ impl Reader<'_> {
             let alone = slice.cursors.first().is_some_and(Cursor::filling);
             if (slice.complete || alone) && !budget.spent() {
                 self.read_fill(session, &mut slice, &mut budget).await?;
+            }
+            if slice.complete && !budget.spent() {
+                self.read_compared(session, &mut slice, &mut budget).await?;
             }
             if !slice.complete {
                 slice.flagged = 1; // At least: a fill has read rows whose last change has no id yet.
@@ -289,42 +296,6 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// The next range of keys of the first mapping that fills.
-    async fn read_fill(
-        &self,
-        session: &Session<'_>,
-        slice: &mut Slice,
-        budget: &mut Budget,
-    ) -> Result<(), SourceError> {
-        let Some(at) = slice.cursors.iter().position(Cursor::filling) else { return Ok(()) };
-        let Phase::Filling(from) = slice.cursors[at].phase.clone() else { return Ok(()) };
-        let plan = self.plans[at];
-        let (limit, largest) = (limit(budget.rows), limit_bytes(self.bounds.largest_row));
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&self.tenancy, &limit, &largest];
-        let statement = match &from {
-            None => &plan.statements.first_keys,
-            Some(position) => {
-                parameters.extend(position.iter().map(|p| p as &(dyn ToSql + Sync)));
-                &plan.statements.next_keys
-            }
-        };
-        let read = self.stream(session, statement, &parameters, budget).await;
-        let read = read.map_err(|error| error.of(plan))?;
-        let more = read.stopped || to_i64(read.rows.len()) >= limit;
-        let to = match read.rows.last() {
-            Some(row) if more => Some(key_text(plan, row)?),
-            _ => None,
-        };
-        slice.cursors[at].phase =
-            to.clone().map_or(Phase::Following, |position| Phase::Filling(Some(position)));
-        let mut part = SliceOf { range: Some(KeyRange { from, to }), ..SliceOf::default() };
-        for row in read.rows {
-            part.push(row)?;
-        }
-        slice.parts.push((at, part));
-        Ok(())
-    }
-
     /// The rows with these keys, as far as they exist, for another try at what a target refused.
     pub(crate) async fn by_key(&self, plan: &Plan, keys: &[Vec<String>]) -> Result<SliceOf, SourceError> {
         let mut session = self.internal.get().await?;
@@ -356,7 +327,7 @@ impl Reader<'_> {
         look.await.map_err(|error: SourceError| error.of(plan))
     }
 
-    async fn stream(
+    pub(super) async fn stream(
         &self,
         session: &Session<'_>,
         sql: &str,
@@ -432,10 +403,10 @@ impl<'p> Once<'p> {
     }
 }
 
-struct Streamed {
-    rows: Vec<Row>,
+pub(super) struct Streamed {
+    pub(super) rows: Vec<Row>,
     /// Ended because the slice is full, not because there was no more.
-    stopped: bool,
+    pub(super) stopped: bool,
 }
 
 /// A snapshot, with the settings pinned that decide how values look as text, in which a policy that would hide rows
@@ -462,14 +433,14 @@ fn last_id(rows: &[Row]) -> Result<Option<i64>, SourceError> {
     Ok(rows.last().map(|row| row.try_get(0)).transpose()?)
 }
 
-fn to_i64(n: usize) -> i64 {
+pub(super) fn to_i64(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn limit(rows: usize) -> i64 {
+pub(super) fn limit(rows: usize) -> i64 {
     to_i64(rows.max(1))
 }
 
-fn limit_bytes(bytes: usize) -> i64 {
+pub(super) fn limit_bytes(bytes: usize) -> i64 {
     to_i64(bytes)
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::cursor::Cursor;
 use super::read::SourceError;
+use super::walk::Compare;
 use crate::plan::Plan;
 use crate::target::Refusal;
 
@@ -64,6 +65,9 @@ pub(crate) struct Slice {
     pub(crate) rows: usize,
     /// Mappings of which a single change touches more rows than a slice holds: to be compared as a whole.
     pub(crate) overflowing: Vec<usize>,
+    /// The range that was compared on the side, its part being the last; where the next one begins, `None` = that was
+    /// the end.
+    pub(crate) compared: Option<Compare>,
 }
 
 impl SliceOf {
