@@ -7,19 +7,21 @@ use std::time::Duration;
 use tenant_sync_core::config::{Config, Sync};
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::outbox;
-use tenant_sync_core::worker::{Fusebox, Switch, finish_step};
+use tenant_sync_core::worker::{Fusebox, Rounds, Switch};
 use tokio::sync::Notify;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-const INTERVAL: Duration = Duration::from_secs(1);
+const ROUNDS: Rounds = Rounds {
+    every: Duration::from_secs(1),
+    at_once: true,
+    stop_within: Duration::from_secs(2),
+    failing: "maintenance of the outbox fails, trying again",
+};
 /// A little shorter than the interval, so that a tick that comes early finds its turn.
 const TURN: Duration = Duration::from_millis(900);
 const ASKS_PER_TICK: i64 = 5_000;
 /// Between visits where `sync.heartbeat` is zero: the sweep goes on, only more slowly.
 const SWEEP: Duration = Duration::from_secs(600);
-/// A round that is still running this long after the worker was asked to stop is dropped.
-const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// What one round did.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,40 +40,23 @@ pub(crate) async fn run(
     wake: Arc<Notify>,
     stopping: CancellationToken,
 ) -> Result<(), Infallible> {
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failing = false;
-    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        if !fusebox.is_on(Switch::Poller).await {
-            continue;
-        }
-        let Some(done) = finish_step(&stopping, STOP_WITHIN, round(&internal, &config.sync)).await else {
-            break;
-        };
-        match done {
-            Ok(found) => {
-                failing = false;
-                if found {
-                    wake.notify_one();
-                }
-            }
-            Err(error) if !failing => {
-                failing = true;
-                tracing::warn!(%error, "maintenance of the outbox fails, trying again");
-            }
-            Err(_) => {}
+    let mut rounds = ROUNDS.begin(&stopping);
+    while rounds.next().await {
+        if fusebox.is_on(Switch::Poller).await {
+            rounds.step(round(&internal, &config.sync, &wake)).await;
         }
     }
     Ok(())
 }
 
-async fn round(internal: &Internal, sync: &Sync) -> Result<bool, DbError> {
-    let mine = outbox::take_turn(&internal.get().await?, "outbox maintenance", TURN).await?;
-    if !mine {
-        return Ok(false);
+async fn round(internal: &Internal, sync: &Sync, wake: &Notify) -> Result<(), DbError> {
+    if outbox::take_turn(&internal.get().await?, "outbox maintenance", TURN).await? {
+        let maintained = maintain(internal, sync).await?;
+        if maintained.asks + maintained.visits > 0 {
+            wake.notify_one();
+        }
     }
-    let maintained = maintain(internal, sync).await?;
-    Ok(maintained.asks + maintained.visits > 0)
+    Ok(())
 }
 
 /// One round: folds what applications asked for into sync rows, then asks for due visits.

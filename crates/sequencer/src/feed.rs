@@ -8,21 +8,25 @@ use std::time::{Duration, Instant};
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::mapping::Mapping;
-use tenant_sync_core::worker::{Fusebox, Switch, finish_step};
+use tenant_sync_core::worker::{Fusebox, Rounds, Switch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const INTERVAL: Duration = Duration::from_secs(1);
+const ROUNDS: Rounds = Rounds {
+    every: Duration::from_secs(1),
+    at_once: false,
+    stop_within: Duration::from_secs(2),
+    failing: "the feed of tracked tables cannot be looked after, trying again",
+};
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 /// Partitions are looked at this often: new ones get triggers, for which a lock is needed.
 const PARTITIONS_INTERVAL: Duration = Duration::from_secs(10);
 /// Nobody's writes queue behind us for longer, when a lock is not to be had at once.
 const LOCK_TIMEOUT: &str = "set local lock_timeout = '200ms'";
-/// A step that is still running this long after the worker was asked to stop is dropped.
-const STOP_WITHIN: Duration = Duration::from_secs(2);
-/// Tenants looked at in one statement, and pointers of each.
+/// Tenants looked at in one statement, and pointers deleted by it. Under a held snapshot each statement walks what the
+/// ones before it have deleted.
 const TENANTS: i64 = 50;
-const POINTERS: i64 = 2_000;
+const POINTERS: i64 = 20_000;
 
 pub(crate) async fn run(
     config: Arc<Config>,
@@ -31,14 +35,18 @@ pub(crate) async fn run(
     reads: Reads,
     stopping: CancellationToken,
 ) -> Result<(), Infallible> {
-    let mut told = false;
+    // Without a mapping of a tracked table nobody waits for what is found.
+    let every = if reads.mappings.is_empty() { PURGE_INTERVAL } else { ROUNDS.every };
     let (mut purged, mut looked) = (Instant::now(), Instant::now());
-    while stopping.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+    let mut rounds = Rounds { every, ..ROUNDS }.begin(&stopping);
+    while rounds.next().await {
         if !fusebox.is_on(Switch::Sequencer).await {
             continue;
         }
-        let step = async {
-            heal(&internal, &reads).await?;
+        let round = async {
+            if !reads.mappings.is_empty() {
+                heal(&internal, &reads).await?;
+            }
             if looked.elapsed() >= PARTITIONS_INTERVAL {
                 looked = Instant::now();
                 follow_partitions(&internal, &reads).await?;
@@ -49,15 +57,7 @@ pub(crate) async fn run(
             }
             Ok::<_, DbError>(())
         };
-        match finish_step(&stopping, STOP_WITHIN, step).await {
-            Some(Ok(())) => told = false,
-            Some(Err(error)) if !told => {
-                told = true;
-                tracing::warn!(%error, "the feed of tracked tables cannot be looked after, trying again");
-            }
-            Some(Err(_)) => {}
-            None => break,
-        }
+        rounds.step(round).await;
     }
     Ok(())
 }
@@ -96,19 +96,19 @@ impl Reads {
 /// Postgres does.
 pub async fn heal(internal: &Internal, reads: &Reads) -> Result<(), DbError> {
     let client = internal.get().await?;
-    let settle = client.prepare_cached("select settle_tenancies($1)").await?;
-    let targets: i64 = client.query_one(&settle, &[&reads.mappings]).await?.try_get(0)?;
+    let both = "select settle_tenancies($1), heal_tracking_faults($1, $2)";
+    let both = client.prepare_cached(both).await?;
+    let row = client.query_one(&both, &[&reads.mappings, &reads.feeds]).await?;
+    let (targets, after_faults): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     if targets > 0 {
         tracing::info!(
             targets,
             "rows may have been written before their tenant was known, comparing once more"
         );
     }
-    let faults = client.prepare_cached("select heal_tracking_faults($1, $2)").await?;
-    let targets: i64 = client.query_one(&faults, &[&reads.mappings, &reads.feeds]).await?.try_get(0)?;
-    if targets > 0 {
+    if after_faults > 0 {
         tracing::warn!(
-            targets,
+            targets = after_faults,
             "writes of tracked tables could not be recorded, comparing; see tenant-sync table list and \"TrackingFault\""
         );
     }
@@ -175,7 +175,8 @@ async fn purge(internal: &Internal, retention: Duration, from: Uuid) -> Result<(
                            and r."sequenceId" <= (select coalesce(min(s."lastSyncedSequenceId"), 9223372036854775807)
                                                   from "SyncState" s where s."tenancyId" = v.id))
                           or r."changedAt" < now() - $2::float8 * interval '1 second')
-                   limit $4) c),
+                   limit $4) c
+                 limit $4),
                gone as (
                  delete from "ChangedRow" c using old where c.ctid = old.at
                  returning c."tenancyId", c."sequenceId"),

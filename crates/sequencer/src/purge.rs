@@ -8,13 +8,16 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
-use tenant_sync_core::worker::{Fusebox, Switch, finish_step};
+use tenant_sync_core::worker::{Fusebox, Rounds, Switch};
 use tokio_util::sync::CancellationToken;
 
-/// Between rounds that found nothing more to do.
-const INTERVAL: Duration = Duration::from_secs(60);
-/// A batch that is still running this long after the worker was asked to stop is dropped.
-const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// Each of them ends when there is nothing more to do.
+const ROUNDS: Rounds = Rounds {
+    every: Duration::from_secs(60),
+    at_once: false,
+    stop_within: Duration::from_secs(2),
+    failing: "tombstones cannot be purged, trying again",
+};
 /// Tombstones looked at in one statement.
 const BATCH: i64 = 5_000;
 /// A target that is behind keeps tombstones for this long.
@@ -38,30 +41,19 @@ pub(crate) async fn run(
     stopping: CancellationToken,
 ) -> Result<(), Infallible> {
     let mut from = SystemTime::UNIX_EPOCH;
-    let mut told = false;
-    while stopping.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
-        if !fusebox.is_on(Switch::Sequencer).await {
-            continue;
-        }
-        loop {
-            let batch = purge(&internal, config.sync.tombstone_retention, from);
-            let Some(purged) = finish_step(&stopping, STOP_WITHIN, batch).await else { break };
-            match purged {
-                Ok(Purged { next: Some(next), .. }) if !stopping.is_cancelled() => from = next,
-                Ok(_) => {
-                    from = SystemTime::UNIX_EPOCH;
-                    told = false;
-                    break;
-                }
-                Err(error) => {
-                    if !told {
-                        tracing::warn!(%error, "tombstones cannot be purged, trying again");
-                        told = true;
-                    }
+    let mut rounds = ROUNDS.begin(&stopping);
+    while rounds.next().await {
+        let round = async {
+            while fusebox.is_on(Switch::Sequencer).await && !stopping.is_cancelled() {
+                let purged = purge(&internal, config.sync.tombstone_retention, from).await?;
+                from = purged.next.unwrap_or(SystemTime::UNIX_EPOCH);
+                if purged.next.is_none() {
                     break;
                 }
             }
-        }
+            Ok::<_, DbError>(())
+        };
+        rounds.step(round).await;
     }
     Ok(())
 }

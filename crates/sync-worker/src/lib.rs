@@ -21,3 +21,13 @@ mod target;
 mod turn;
 
 pub use start::run;
+
+use tenant_sync_core::mapping::CheckedMapping;
+
+/// The statements that read what changed for a mapping, each with a name, for a look at their plans: `$1` is the
+/// tenancy; then comes the watermark, unless the name begins with `flagged`; then the limit of rows; and, unless
+/// it ends with `gone`, the bytes of the largest row.
+#[must_use]
+pub fn reading(mapping: &CheckedMapping) -> Vec<(String, String)> {
+    plan::Plan::new(mapping).statements.reading()
+}

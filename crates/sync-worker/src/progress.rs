@@ -31,8 +31,11 @@ pub(crate) struct Settings {
     /// Mappings that an operator wants filled again.
     pub(crate) fill_requested: HashSet<String>,
     /// The mapping whose turn it is to be compared, and the key after which that goes on.
-    compare: Option<(String, Option<Vec<String>>)>,
+    compare: Option<Comparing>,
 }
+
+/// Name of a mapping, and the key after which its comparison goes on.
+type Comparing = (String, Option<Vec<String>>);
 
 impl Settings {
     /// What is to be compared on the side, if it is among these mappings.
@@ -90,7 +93,7 @@ pub(crate) async fn settings(
     }))
 }
 
-fn compare(row: &Row) -> Result<Option<(String, Option<Vec<String>>)>, Error> {
+fn compare(row: &Row) -> Result<Option<Comparing>, Error> {
     let (name, position): (Option<String>, Option<String>) = (row.try_get(9)?, row.try_get(10)?);
     Ok(name.map(|name| (name, position.and_then(|text| serde_json::from_str(&text).ok()))))
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod application;
 mod checks;
+mod cost;
 mod feed;
 mod first_table;
 mod gone;

@@ -7,16 +7,19 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::instance::Kind;
-use super::shutdown::finish_step;
+use super::rounds::Rounds;
 use crate::db::{DbError, Internal};
 
-const INTERVAL: Duration = Duration::from_secs(5);
+const BEATS: Rounds = Rounds {
+    every: Duration::from_secs(5),
+    at_once: true,
+    stop_within: Duration::from_secs(2),
+    failing: "cannot write the heartbeat",
+};
 /// A worker that stops deletes its row; the rows of those that were killed go after a day.
 const STALE_AFTER: Duration = Duration::from_secs(86_400);
 const PURGE_EVERY_BEATS: u32 = 720;
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
-/// A beat that is still running this long after the worker was asked to stop is dropped.
-const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a worker adds to its row, as JSON. Cheap to clone; the next beat writes what was set last.
 #[derive(Debug, Clone, Default)]
@@ -48,21 +51,11 @@ impl Heartbeat {
     /// Beats until asked to stop. A beat that fails is told once and tried again.
     pub(super) async fn run(self, stopping: CancellationToken) -> Result<(), DbError> {
         let started_at = SystemTime::now();
-        let mut ticks = tokio::time::interval(INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut beats, mut failing) = (0_u32, false);
-        while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-            let beat = self.beat(started_at, beats.is_multiple_of(PURGE_EVERY_BEATS));
+        let mut beats = 0_u32;
+        let mut rounds = BEATS.begin(&stopping);
+        while rounds.next().await {
             // A beat that is under way must not come after the goodbye.
-            let Some(beaten) = finish_step(&stopping, STOP_WITHIN, beat).await else { break };
-            match beaten {
-                Ok(()) => failing = false,
-                Err(reason) if !failing => {
-                    failing = true;
-                    tracing::warn!(%reason, "cannot write the heartbeat");
-                }
-                Err(_) => {}
-            }
+            rounds.step(self.beat(started_at, beats.is_multiple_of(PURGE_EVERY_BEATS))).await;
             beats = beats.wrapping_add(1);
         }
         Ok(())

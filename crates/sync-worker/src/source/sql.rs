@@ -103,6 +103,22 @@ impl Statements {
     }
 }
 
+impl Statements {
+    pub(crate) fn reading(self) -> Vec<(String, String)> {
+        let mut all = vec![
+            ("changed".to_owned(), self.changed),
+            ("gone".to_owned(), self.gone),
+            ("flagged".to_owned(), self.flagged),
+            ("flagged_gone".to_owned(), self.flagged_gone),
+        ];
+        let number = |kind: &str, at: usize| format!("{kind}_{at}");
+        all.extend(self.touched.into_iter().enumerate().map(|(at, sql)| (number("touched", at), sql)));
+        let flagged = self.flagged_touched.into_iter().enumerate();
+        all.extend(flagged.map(|(at, sql)| (number("flagged_touched", at), sql)));
+        all
+    }
+}
+
 impl Parts<'_> {
     fn rows(&self, condition: &str, order: &str, limit: &str, largest: &str) -> String {
         let inner = format!(

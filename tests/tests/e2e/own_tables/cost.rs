@@ -1,0 +1,103 @@
+//! What a feed costs that was written, read and purged while somebody kept an old snapshot open: nothing, also when
+//! statistics say that nothing waits and nothing is there.
+
+use tenant_sync_core::db::Internal;
+use tenant_sync_core::mapping;
+use tenant_sync_tests::database::rows;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::application::{Application, INVOICES};
+
+const PASS: &str = "select rows_given from backfill_null_sequence_ids(5000)";
+
+/// Pages that a statement touches, by the first line of its plan that counts them.
+async fn pages(client: &Client, explained: &str) -> i64 {
+    let explain = format!("explain (analyze, buffers, timing off, summary off) {explained}");
+    let plan = rows(client, &explain).await.unwrap_or_else(|error| panic!("{explained}: {error}"));
+    let buffers = plan.iter().find(|line| line.trim().starts_with("Buffers:"));
+    let Some(buffers) = buffers else { return 0 };
+    let count = |name: &str| -> i64 {
+        let after = buffers.split(&format!("{name}=")).nth(1).unwrap_or("0");
+        after.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    };
+    count("shared hit") + count("read")
+}
+
+/// The dearest of what a worker asks for one change, planned for these values and for any, and a pass.
+async fn dearest(application: &Application, statements: &[(String, String)], tenant: Uuid) -> (i64, String) {
+    let inside = application.stack.internal();
+    let session = inside.connect().await;
+    session
+        .batch_execute(
+            "set enable_seqscan = off; set jit = off; begin isolation level repeatable read; commit",
+        )
+        .await
+        .expect("settings");
+    inside.sql("update invoices set paid = not paid where id = (select min(id) from invoices)").await;
+    let mut costs = Vec::new();
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        session.batch_execute(&format!("set plan_cache_mode = {mode}")).await.expect("a setting");
+        let horizon =
+            rows(&session, r#"select max("lastSequenceId") from "SequencerPass""#).await.expect("a horizon");
+        for (name, sql) in statements {
+            let arguments = if name.starts_with("flagged") { 2 } else { 3 };
+            let largest = i32::from(!name.ends_with("gone"));
+            let values = if arguments == 3 { format!("{}, 10000", horizon[0]) } else { "10000".to_owned() };
+            let largest = if largest == 1 { ", 1000000" } else { "" };
+            session.batch_execute(&format!("prepare statement as {sql}")).await.expect(sql);
+            let execute = format!("execute statement('{tenant}', {values}{largest})");
+            costs.push((pages(&session, &execute).await, format!("{name}, {mode}")));
+            session.batch_execute("deallocate statement").await.expect("forgets it");
+        }
+    }
+    costs.push((pages(&session, PASS).await, "a pass over one change".to_owned()));
+    costs.push((pages(&session, PASS).await, "a pass over none".to_owned()));
+    costs.into_iter().max().expect("some statements")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_was_read_under_a_held_snapshot_costs_nothing() {
+    let application = Application::start(INVOICES).await;
+    application.adopt("public.invoices", "org_id").await;
+    let tenant = application.tenant("1").await;
+    let inside = application.stack.internal();
+    let client = inside.connect().await;
+    let config = application.stack.config();
+    let mappings = mapping::load(&config).expect("they are good");
+    let checked = mapping::check(&mappings, &client).await.expect("they fit");
+    let statements = tenant_sync_sync_worker::reading(&checked[0]);
+    inside
+        .sql("insert into invoices (org_id, number) select 1, n::text from generate_series(1, 5000) n")
+        .await;
+    let settle = async || while rows(&client, PASS).await.expect("a pass") != ["0"] {};
+    settle().await;
+    inside.sql("analyze").await;
+    let before = dearest(&application, &statements, tenant.id()).await;
+
+    let holder = inside.connect().await;
+    let hold = r#"begin isolation level repeatable read; select count(*) from "Tenancy""#;
+    holder.batch_execute(hold).await.expect("a snapshot");
+    let database = Internal::new(&config.database, "test").expect("a pool");
+    for n in 0..4 {
+        inside.sql(&format!("update invoices set amount = {n}")).await;
+        inside.sql("delete from invoices where id > 100; insert into invoices (org_id, number) select 1, n::text from generate_series(1, 4900) n").await;
+        settle().await;
+        tenant_sync_sequencer::purge_all(&database, std::time::Duration::ZERO).await.expect("purges");
+        inside.sql(r#"delete from "DeletedRow""#).await;
+    }
+    assert_eq!(inside.value(r#"select count(*) from "ChangedRow""#).await, "0", "all of it is purged");
+    // As autovacuum does when it likes.
+    inside.sql("analyze").await;
+    let after = dearest(&application, &statements, tenant.id()).await;
+    assert!(after.0 <= before.0 * 2 + 100, "pages: {before:?} before, {after:?} after 60,000 changes");
+
+    // What it would cost to look at all that has waited, dead or alive.
+    let unbounded = |(name, sql): &(String, String)| {
+        (name.clone(), sql.replace("tail_start($1)", "(select '0'::xid8 where $1 is not null)"))
+    };
+    let unbounded: Vec<(String, String)> = statements.iter().map(unbounded).collect();
+    let unbounded = dearest(&application, &unbounded, tenant.id()).await;
+    assert!(unbounded.0 > after.0 * 3, "{unbounded:?} against {after:?}");
+    holder.batch_execute("commit").await.expect("ends");
+}
