@@ -1,6 +1,8 @@
 //! What a feed costs that was written, read and purged while somebody kept an old snapshot open: nothing, also when
 //! statistics say that nothing waits and nothing is there.
 
+use std::collections::BTreeMap;
+
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::mapping;
 use tenant_sync_tests::database::rows;
@@ -24,7 +26,8 @@ async fn pages(client: &Client, explained: &str) -> i64 {
     count("shared hit") + count("read")
 }
 
-/// The dearest of what a worker asks for one change, planned for these values and for any, and a pass.
+/// The dearest of what a worker asks for one change, planned for these values and for any, and a pass. Of each the
+/// cheapest of several: a session reads catalogs when it begins, and whenever autovacuum has looked at a table.
 async fn dearest(application: &Application, statements: &[(String, String)], tenant: Uuid) -> (i64, String) {
     let inside = application.stack.internal();
     let session = inside.connect().await;
@@ -34,12 +37,23 @@ async fn dearest(application: &Application, statements: &[(String, String)], ten
         )
         .await
         .expect("settings");
-    inside.sql("update invoices set paid = not paid where id = (select min(id) from invoices)").await;
+    let mut costs = BTreeMap::new();
+    for _ in 0..4 {
+        inside.sql("update invoices set paid = not paid where id = (select min(id) from invoices)").await;
+        for (name, cost) in each_once(&session, statements, tenant).await {
+            let least = costs.entry(name).or_insert(cost);
+            *least = cost.min(*least);
+        }
+    }
+    costs.into_iter().map(|(name, cost)| (cost, name)).max().expect("some statements")
+}
+
+async fn each_once(session: &Client, statements: &[(String, String)], tenant: Uuid) -> Vec<(String, i64)> {
     let mut costs = Vec::new();
     for mode in ["force_custom_plan", "force_generic_plan"] {
         session.batch_execute(&format!("set plan_cache_mode = {mode}")).await.expect("a setting");
         let horizon =
-            rows(&session, r#"select max("lastSequenceId") from "SequencerPass""#).await.expect("a horizon");
+            rows(session, r#"select max("lastSequenceId") from "SequencerPass""#).await.expect("a horizon");
         for (name, sql) in statements {
             let arguments = if name.starts_with("flagged") { 2 } else { 3 };
             let largest = i32::from(!name.ends_with("gone"));
@@ -47,13 +61,13 @@ async fn dearest(application: &Application, statements: &[(String, String)], ten
             let largest = if largest == 1 { ", 1000000" } else { "" };
             session.batch_execute(&format!("prepare statement as {sql}")).await.expect(sql);
             let execute = format!("execute statement('{tenant}', {values}{largest})");
-            costs.push((pages(&session, &execute).await, format!("{name}, {mode}")));
+            costs.push((format!("{name}, {mode}"), pages(session, &execute).await));
             session.batch_execute("deallocate statement").await.expect("forgets it");
         }
     }
-    costs.push((pages(&session, PASS).await, "a pass over one change".to_owned()));
-    costs.push((pages(&session, PASS).await, "a pass over none".to_owned()));
-    costs.into_iter().max().expect("some statements")
+    costs.push(("a pass over one change".to_owned(), pages(session, PASS).await));
+    costs.push(("a pass over none".to_owned(), pages(session, PASS).await));
+    costs
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,6 +112,7 @@ async fn a_feed_that_was_read_under_a_held_snapshot_costs_nothing() {
     };
     let unbounded: Vec<(String, String)> = statements.iter().map(unbounded).collect();
     let unbounded = dearest(&application, &unbounded, tenant.id()).await;
+    eprintln!("pages: {before:?} before, {after:?} after, {unbounded:?} without a bound");
     assert!(unbounded.0 > after.0 * 3, "{unbounded:?} against {after:?}");
     holder.batch_execute("commit").await.expect("ends");
 }
