@@ -40,7 +40,8 @@ impl Switches {
 struct Cache {
     last: Option<Switches>,
     read_at: Option<Instant>,
-    failing: bool,
+    /// Reads in a row that failed.
+    failures: u32,
 }
 
 /// The switches, read at most twice a second however often they are looked at.
@@ -84,13 +85,15 @@ impl Fusebox {
         let reason = match read {
             Ok(Ok(switches)) => {
                 cache.last = Some(switches);
-                cache.failing = false;
+                cache.failures = 0;
                 return;
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer".to_owned(),
         };
-        if !std::mem::replace(&mut cache.failing, true) {
+        cache.failures = cache.failures.saturating_add(1);
+        // One late answer is no news: what the row said last is at most a second old.
+        if cache.failures == 2 {
             tracing::warn!(
                 reason,
                 known = cache.last.is_some(),
