@@ -1393,7 +1393,10 @@ CREATE FUNCTION public.tracking_index_columns(tracked public."TrackedTable") RET
                                           then ' collate "C"' else '' end
     from (select 0, tracked."tenantColumn"
           union all
-          select k.ord, k.c from unnest(tracked."keyColumns") with ordinality k (c, ord)
+          -- What is no type of the server's own is text in targets, and sorted so: that comes last.
+          select k.ord + case when tracking_base_type(t.atttypid) >= 16384 then 1000 else 0 end, k.c
+          from unnest(tracked."keyColumns") with ordinality k (c, ord)
+          join pg_attribute t on t.attrelid = tracked."relation" and t.attname = k.c
           where k.c <> tracked."tenantColumn") w (ord, c)
     join pg_attribute a on a.attrelid = tracked."relation" and a.attname = w.c
 $$;

@@ -8,6 +8,7 @@ mod first_table;
 mod gone;
 mod guest;
 mod healing;
+mod keys;
 mod touches;
 pub(crate) mod types;
 pub(crate) mod values;

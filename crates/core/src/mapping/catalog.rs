@@ -87,6 +87,9 @@ pub(super) struct TableColumn {
     /// As `format_type` writes it, with its modifier.
     pub(super) type_name: String,
     pub(super) not_null: bool,
+    /// Below its domain, if it has one.
+    pub(super) base: Option<u32>,
+    pub(super) is_enum: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -165,16 +168,25 @@ async fn columns(
         "select w.key, c.relkind::text, a.attname::text, a.atttypid, a.attnotnull, \
                 format_type(a.atttypid, a.atttypmod), current_user::text, \
                 has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT'), \
-                row_security_active(c.oid) \
+                row_security_active(c.oid), \
+                (select b.oid from pg_type b where b.oid = tracking_base_type(a.atttypid) and b.oid <> a.atttypid), \
+                t.typtype = 'e' \
            from {WANTED} \
            join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
+           join pg_type t on t.oid = a.atttypid \
           where c.relkind in ('r', 'p', 'v', 'm', 'f')"
     );
     let mut found: BTreeMap<String, Table> = BTreeMap::new();
     for row in client.query(&sql, &[&wanted.keys, &wanted.schemas, &wanted.names, &schema]).await? {
         let table = found.entry(row.get(0)).or_default();
         table.kind = row.get(1);
-        let column = TableColumn { oid: row.get(3), not_null: row.get(4), type_name: row.get(5) };
+        let column = TableColumn {
+            oid: row.get(3),
+            not_null: row.get(4),
+            type_name: row.get(5),
+            base: row.get(10),
+            is_enum: row.get(11),
+        };
         table.columns.insert(row.get(2), column);
         table.access =
             Access { role: row.get(6), schema: row.get(7), select: row.get(8), hidden_rows: row.get(9) };

@@ -50,6 +50,8 @@ struct Drafted {
     type_text: String,
     expr: String,
     nullable: bool,
+    /// It is text, because a target may not have the type.
+    stands_for: bool,
 }
 
 /// The file's text for a mapping called `name` of the tracked table `table`: its name with or without its schema.
@@ -125,7 +127,8 @@ async fn columns(client: &Client, tracked: &Tracked) -> Result<Vec<Drafted>, Dra
             (false, None) => ("text".to_owned(), format!("({plain})::text")),
         };
         let name = target_name(&source, drafted.len());
-        drafted.push(Drafted { name, source, type_text, expr, nullable: !row.get::<_, bool>(1) });
+        let nullable = !row.get::<_, bool>(1);
+        drafted.push(Drafted { name, source, type_text, expr, nullable, stands_for: !portable });
     }
     Ok(drafted)
 }
@@ -141,12 +144,11 @@ fn target_name(source: &str, at: usize) -> String {
 }
 
 fn text(name: &str, tracked: &Tracked, columns: &[Drafted]) -> String {
-    let key: Vec<&str> = tracked
-        .key
-        .iter()
-        .filter_map(|key| columns.iter().find(|column| column.source == *key))
-        .map(|column| column.name.as_str())
-        .collect();
+    let mut key: Vec<&Drafted> =
+        tracked.key.iter().filter_map(|key| columns.iter().find(|column| column.source == *key)).collect();
+    // A first copy is led by an index, which sorts nothing as its text.
+    key.sort_by_key(|column| column.stands_for);
+    let key: Vec<&str> = key.into_iter().map(|column| column.name.as_str()).collect();
     let mut text = format!(
         "# {}: what of it goes to the tenants. Take out what they shall not have.\n\n\
          name = {}\nevent = {}\nversion = 1\n\n[source]\nschema = {}\ntable = {}\ntenant = {}\n\n\
@@ -202,6 +204,7 @@ mod tests {
             type_text: type_text.to_owned(),
             expr: format!("s.{}", crate::mapping::quote_ident(source)),
             nullable,
+            stands_for: false,
         }
     }
 

@@ -161,6 +161,28 @@ impl Expression {
         (alias.name()? == SOURCE_ALIAS && dot.is_mark('.')).then(|| column.name()).flatten()
     }
 
+    /// The column, if the expression is nothing but a column of the source row, or a cast of one to a type.
+    #[must_use]
+    pub fn cast_source_column(&self) -> Option<&str> {
+        let tokens = self.tokens.as_slice();
+        let at = tokens.iter().position(|token| *token == Token::Cast).unwrap_or(tokens.len());
+        let (value, cast) = tokens.split_at(at);
+        let of_type = |token: &Token| match token {
+            Token::Word(_) | Token::Number(_) => true,
+            Token::Mark(mark) => "()[],".contains(*mark),
+            _ => false,
+        };
+        if !cast.iter().skip(1).all(of_type) {
+            return None;
+        }
+        let bare = match value {
+            [open, inner @ .., close] if open.is_mark('(') && close.is_mark(')') => inner,
+            bare => bare,
+        };
+        let [alias, dot, column] = bare else { return None };
+        (alias.name()? == SOURCE_ALIAS && dot.is_mark('.')).then(|| column.name()).flatten()
+    }
+
     pub(super) fn tokens(&self) -> &[Token] {
         &self.tokens
     }

@@ -38,4 +38,4 @@ pub use model::{
 pub use names::{quote_ident, quote_literal};
 pub use parse::parse;
 pub use set::check_set;
-pub use sql::{left_joins, of_tenant};
+pub use sql::{KeyColumn, key_columns, left_joins, of_tenant};

@@ -217,7 +217,7 @@ impl Mapping {
     /// The source columns that the target's key is made of, in the key's order: what a tombstone must hold.
     #[must_use]
     pub fn source_key(&self) -> Vec<&str> {
-        self.key_columns().filter_map(|column| column.expr.plain_source_column()).collect()
+        self.key_columns().filter_map(|column| column.expr.cast_source_column()).collect()
     }
 
     /// The file it came from, as the operator knows it.

@@ -53,11 +53,11 @@ fn key(mapping: &Mapping, reader: &mut Reader<'_>) {
             );
             continue;
         };
-        if !column.expr.text().is_empty() && column.expr.plain_source_column().is_none() {
+        if !column.expr.text().is_empty() && column.expr.cast_source_column().is_none() {
             reader.refuse(
                 column.expr_line,
                 format!(
-                    "{name:?} is part of the key, so expr must be a plain column of the source: s.\"column\""
+                    "{name:?} is part of the key, so expr must be a plain column of the source, or a cast of one: s.\"column\""
                 ),
             );
         }

@@ -2,7 +2,7 @@
 
 use super::expression::SOURCE_ALIAS;
 use super::model::Mapping;
-use super::names::quote_ident;
+use super::names::{bytewise, quote_ident};
 
 /// The mapping's `LEFT JOIN`s, to stand after `FROM source s`. Each is bound to the source row's tenant, whatever
 /// the mapping's author wrote; the author's condition stands in parentheses of its own.
@@ -25,6 +25,60 @@ pub fn left_joins(mapping: &Mapping, schema: &str) -> String {
         sql.push_str(&equal.chain(condition).collect::<Vec<_>>().join(" AND "));
     }
     sql
+}
+
+/// A column of the source's key, by what a first copy walks along: itself, or what stands for it in targets, where its
+/// own type may not exist. Both ends have to sort alike.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyColumn<'m> {
+    /// Its name in the source.
+    pub name: &'m str,
+    /// The type that it is cast to.
+    cast: Option<&'m str>,
+}
+
+impl KeyColumn<'_> {
+    /// What rows `s` are sorted by. `kind`: the column's own type.
+    #[must_use]
+    pub fn of_row(&self, kind: &str) -> String {
+        let column = format!("{SOURCE_ALIAS}.{}", quote_ident(self.name));
+        match self.cast {
+            Some(cast) => format!("({column})::{cast}{}", bytewise(cast)),
+            None => format!("{column}{}", bytewise(kind)),
+        }
+    }
+
+    /// The same of a value, given as text.
+    #[must_use]
+    pub fn of_text(&self, value: &str, kind: &str) -> String {
+        let kind = self.cast.unwrap_or(kind);
+        format!("({value})::{kind}{}", bytewise(kind))
+    }
+
+    /// A value of the column's own type as it travels.
+    #[must_use]
+    pub fn cast(&self, value: &str) -> String {
+        self.cast.map_or_else(|| value.to_owned(), |cast| format!("({value})::{cast}"))
+    }
+
+    /// Whether a target has its text. Then values are the same if they read alike, whatever their type thinks.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.cast == Some("text")
+    }
+}
+
+/// The columns of the source's key, in the order of the target's.
+#[must_use]
+pub fn key_columns(mapping: &Mapping) -> Vec<KeyColumn<'_>> {
+    let columns = mapping.key_columns().filter_map(|column| {
+        let plain = column.expr.plain_source_column().is_some();
+        Some(KeyColumn {
+            name: column.expr.cast_source_column()?,
+            cast: (!plain).then_some(column.type_text.as_str()),
+        })
+    });
+    columns.collect()
 }
 
 /// Types of which two values that are equal always read alike.

@@ -5,8 +5,8 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use super::{BACKLOG_MAX, Progress};
-use crate::mapping::names::{bytewise, quote_ident, quote_literal};
-use crate::mapping::{Mapping, of_tenant};
+use crate::mapping::names::{quote_ident, quote_literal};
+use crate::mapping::{Mapping, key_columns, of_tenant};
 use crate::sequence::waits_for_id;
 
 /// What a mapping lacks in one target. No count exceeds [`BACKLOG_MAX`] by more than one.
@@ -171,10 +171,9 @@ fn pointers(mapping: &Mapping, types: &Types) -> Arms {
 
 /// The key's columns, and the fill's position cast to their types; compared as the fill walks them.
 fn key_and_position(mapping: &Mapping, key_types: &[String]) -> (String, String) {
-    let columns = mapping.source_key().into_iter().zip(key_types);
-    let pairs = columns.enumerate().map(|(at, (name, kind))| {
-        let order = bytewise(kind);
-        (format!("s.{}{order}", quote_ident(name)), format!("(t.position::jsonb ->> {at})::{kind}{order}"))
+    let columns = key_columns(mapping).into_iter().zip(key_types);
+    let pairs = columns.enumerate().map(|(at, (column, kind))| {
+        (column.of_row(kind), column.of_text(&format!("t.position::jsonb ->> {at}"), kind))
     });
     let (key, position): (Vec<_>, Vec<_>) = pairs.unzip();
     (key.join(", "), position.join(", "))

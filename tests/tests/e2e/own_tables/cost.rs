@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::mapping;
+use tenant_sync_tests::cluster::{Options, PrivateCluster};
 use tenant_sync_tests::database::rows;
+use tenant_sync_tests::stack::Stack;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -31,14 +33,13 @@ async fn pages(client: &Client, explained: &str) -> i64 {
 async fn dearest(application: &Application, statements: &[(String, String)], tenant: Uuid) -> (i64, String) {
     let inside = application.stack.internal();
     let session = inside.connect().await;
-    session
-        .batch_execute(
-            "set enable_seqscan = off; set jit = off; begin isolation level repeatable read; commit",
-        )
-        .await
-        .expect("settings");
+    session.batch_execute("set enable_seqscan = off; set jit = off").await.expect("settings");
+    // Once a minute a pass looks at everything. Not these, however slow the machine is.
+    let looked = r#"update "SequencerPass" set "scannedFullyAt" = clock_timestamp() + interval '1 hour'
+                    where "pass" = (select max("pass") from "SequencerPass")"#;
     let mut costs = BTreeMap::new();
     for _ in 0..4 {
+        inside.sql(looked).await;
         inside.sql("update invoices set paid = not paid where id = (select min(id) from invoices)").await;
         for (name, cost) in each_once(&session, statements, tenant).await {
             let least = costs.entry(name).or_insert(cost);
@@ -72,7 +73,12 @@ async fn each_once(session: &Client, statements: &[(String, String)], tenant: Uu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_was_read_under_a_held_snapshot_costs_nothing() {
-    let application = Application::start(INVOICES).await;
+    if !PrivateCluster::available() {
+        return eprintln!("skipped: this machine has no PostgreSQL server programs");
+    }
+    // Its own server: transactions that others have open elsewhere count for the tail, too.
+    let cluster = PrivateCluster::start(Options::default()).await;
+    let application = Application::on(Stack::plan().internal_on(&cluster.url()), INVOICES).await;
     application.adopt("public.invoices", "org_id").await;
     let tenant = application.tenant("1").await;
     let inside = application.stack.internal();

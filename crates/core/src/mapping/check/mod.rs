@@ -92,6 +92,9 @@ pub async fn check(mappings: &[Mapping], client: &Client) -> Result<Vec<CheckedM
         let mut findings = Findings { file: mapping.file(), found: Vec::new() };
         structure::check(mapping, &catalog, &mut findings);
         let columns = expressions::check(mapping, &catalog, client, &mut findings).await?;
+        if let Some(source) = catalog.tables.get(&mapping.source.table) {
+            structure::casts(mapping, source, &columns, &mut findings);
+        }
         if findings.found.is_empty()
             && let Some(source) = catalog.tables.get(&mapping.source.table)
         {

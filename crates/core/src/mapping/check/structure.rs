@@ -1,6 +1,6 @@
 //! Tables, keys, joins and touches against the catalog. Pure: the catalog has been read.
 
-use super::{Findings, tracked};
+use super::{CheckedColumn, Findings, tracked};
 use crate::mapping::catalog::{Catalog, Table};
 use crate::mapping::fixed;
 use crate::mapping::model::{Join, Mapping, Touch};
@@ -100,6 +100,30 @@ fn column_exists(table: &Table, name: &str, column: &str, line: u32, findings: &
     let hint = close.map_or_else(String::new, |known| format!("; write {} in quotes", quote_ident(known)));
     findings.refuse(line, format!("{name:?} has no column {column:?}{hint}"));
     false
+}
+
+/// A cast must leave different values different: text does, and so does what a domain is made of.
+pub(super) fn casts(
+    mapping: &Mapping,
+    source: &Table,
+    columns: &[CheckedColumn],
+    findings: &mut Findings<'_>,
+) {
+    for column in mapping.key_columns().filter(|column| column.expr.plain_source_column().is_none()) {
+        let Some(found) = column.expr.cast_source_column().and_then(|name| source.columns.get(name)) else {
+            continue;
+        };
+        let Some(checked) = columns.iter().find(|checked| checked.name == column.name) else { continue };
+        if checked.type_name != "text" && found.base.unwrap_or(found.oid) != checked.type_oid {
+            findings.refuse(
+                column.expr_line,
+                format!(
+                    "{:?} is part of the key, and a cast of {} to {} may make two keys one: leave the cast out, or cast to text",
+                    column.name, found.type_name, checked.type_name
+                ),
+            );
+        }
+    }
 }
 
 /// `primary`: what is known of a deleted row.

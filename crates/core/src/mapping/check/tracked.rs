@@ -5,6 +5,10 @@ use super::{Findings, structure};
 use crate::mapping::catalog::{Access, Catalog, Table, Tracked};
 use crate::mapping::model::Mapping;
 use crate::mapping::names::{bytewise, quote_ident};
+use crate::mapping::sql::{KeyColumn, key_columns};
+
+/// Number of the type in every database.
+const TEXT: u32 = 25;
 
 pub(super) fn check(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
     let source = &mapping.source;
@@ -149,7 +153,26 @@ fn watched(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
 /// The first copy goes along the key within a tenant; without an index it would sort the whole table again and again.
 fn walk(mapping: &Mapping, table: &Table, findings: &mut Findings<'_>) {
     let tenant = &mapping.source.tenant;
-    let key: Vec<&str> = mapping.source_key().into_iter().filter(|name| *name != tenant.as_str()).collect();
+    let mut key: Vec<KeyColumn<'_>> = key_columns(mapping);
+    key.retain(|column| column.name != tenant.as_str());
+    // What is text in targets is sorted as text, which no index of it does: those before it lead, and few rows agree
+    // in them. A tenant has few values of an enum anyway.
+    let enums = key.iter().all(|column| table.columns.get(column.name).is_some_and(|found| found.is_enum));
+    let is_text = |column: &KeyColumn<'_>| {
+        let found = table.columns.get(column.name);
+        column.is_text() && found.is_none_or(|found| found.base.unwrap_or(found.oid) != TEXT)
+    };
+    let led = key.iter().position(is_text).unwrap_or(key.len());
+    if led == 0 && !enums && !key.is_empty() {
+        return findings.refuse(
+            mapping.target.line,
+            format!(
+                "the key begins with {:?}, which targets have as text and no index sorts so: let it begin with a column of a type of Postgres itself, or track the table by another unique key",
+                key[0].name
+            ),
+        );
+    }
+    let key: Vec<&str> = key.into_iter().take(led).map(|column| column.name).collect();
     let leads = table.indexes.iter().any(|index| {
         index.btree
             && index.predicate.is_none()
