@@ -87,10 +87,11 @@ begin
     if cardinality(watched."columns") = 0 then
         return;
     end if;
-    select format('row(%s)::record operator(pg_catalog.*<>) row(%s)::record',
+    -- What *<> stands for, by its name: a dump writes "row(…) *<> row(…)", which no server reads again.
+    select format('pg_catalog.record_image_ne(row(%s), row(%s))',
                   string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
       into changed from unnest(watched."columns") c;
-    select format('row(%s)::record operator(pg_catalog.*<>) row(%s)::record',
+    select format('pg_catalog.record_image_ne(row(%s), row(%s))',
                   string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', ')),
            string_agg(quote_literal(c), ', ')
       into moved, key_arguments from unnest(watched."keyColumns") c;
@@ -100,8 +101,9 @@ begin
     execute format('create or replace trigger "~tenant_sync_update" before update on %I
         for each row when (%s) execute function reset_sequence_id_on_update()', relation_name, changed);
     execute format('create or replace trigger "~tenant_sync_keep" before update on %I
-        for each row when (not (%s) and row(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy")::record
-            operator(pg_catalog.*<>) row(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")::record)
+        for each row when (not (%s) and pg_catalog.record_image_ne(
+            row(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy"),
+            row(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")))
         execute function keep_sequence_columns()', relation_name, changed);
     execute format('create or replace trigger "~tenant_sync_moved" after update on %I
         for each row when (%s) execute function log_moved_row(%s)', relation_name, moved, key_arguments);

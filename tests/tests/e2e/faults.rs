@@ -3,6 +3,7 @@
 
 mod brokers;
 mod hostile;
+mod restore;
 mod servers;
 mod source;
 mod support;

@@ -49,7 +49,9 @@ async fn comparing_by_equality_would_miss_a_change() {
     let (_, user) = settled_user(&source).await;
     source.run(r#"update "ProjectUser" set "clientMetadata" = '{"a": 1.0}'"#).await;
     source.settle().await;
-    source.without("watch_relation", "operator(pg_catalog.*<>)", "is distinct from").await;
+    let (image, equality) =
+        ("pg_catalog.record_image_ne(row(%s), row(%s))", "row(%s) is distinct from row(%s)");
+    source.without("watch_relation", image, equality).await;
     source.run("select watch_relation('ProjectUser')").await;
     source.run(r#"update "ProjectUser" set "clientMetadata" = '{"a": 1.00}'"#).await;
     assert!(source.user_id(user).await.is_some(), "the change went unnoticed");
