@@ -1694,10 +1694,11 @@ begin
     if cardinality(watched."columns") = 0 then
         return;
     end if;
-    select format('row(%s)::record operator(pg_catalog.*<>) row(%s)::record',
+    -- What *<> stands for, by its name: a dump writes "row(…) *<> row(…)", which no server reads again.
+    select format('pg_catalog.record_image_ne(row(%s), row(%s))',
                   string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', '))
       into changed from unnest(watched."columns") c;
-    select format('row(%s)::record operator(pg_catalog.*<>) row(%s)::record',
+    select format('pg_catalog.record_image_ne(row(%s), row(%s))',
                   string_agg(format('old.%I', c), ', '), string_agg(format('new.%I', c), ', ')),
            string_agg(quote_literal(c), ', ')
       into moved, key_arguments from unnest(watched."keyColumns") c;
@@ -1707,8 +1708,9 @@ begin
     execute format('create or replace trigger "~tenant_sync_update" before update on %I
         for each row when (%s) execute function reset_sequence_id_on_update()', relation_name, changed);
     execute format('create or replace trigger "~tenant_sync_keep" before update on %I
-        for each row when (not (%s) and row(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy")::record
-            operator(pg_catalog.*<>) row(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")::record)
+        for each row when (not (%s) and pg_catalog.record_image_ne(
+            row(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy"),
+            row(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")))
         execute function keep_sequence_columns()', relation_name, changed);
     execute format('create or replace trigger "~tenant_sync_moved" after update on %I
         for each row when (%s) execute function log_moved_row(%s)', relation_name, moved, key_arguments);
@@ -2368,19 +2370,19 @@ CREATE TRIGGER "~tenant_sync_insert" BEFORE INSERT ON public."ProjectUser" FOR E
 
 ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_insert";
 
-CREATE TRIGGER "~tenant_sync_keep" BEFORE UPDATE ON public."ContactChannel" FOR EACH ROW WHEN (((NOT (ROW(old."tenancyId", old."projectUserId", old.id, old.type, old.value, old."isPrimary", old."isVerified", old."usedForAuth", old."createdAt") *<> ROW(new."tenancyId", new."projectUserId", new.id, new.type, new.value, new."isPrimary", new."isVerified", new."usedForAuth", new."createdAt"))) AND (ROW(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy") *<> ROW(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")))) EXECUTE FUNCTION public.keep_sequence_columns();
+CREATE TRIGGER "~tenant_sync_keep" BEFORE UPDATE ON public."ContactChannel" FOR EACH ROW WHEN (((NOT record_image_ne(ROW(old."tenancyId", old."projectUserId", old.id, old.type, old.value, old."isPrimary", old."isVerified", old."usedForAuth", old."createdAt"), ROW(new."tenancyId", new."projectUserId", new.id, new.type, new.value, new."isPrimary", new."isVerified", new."usedForAuth", new."createdAt"))) AND record_image_ne(ROW(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy"), ROW(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")))) EXECUTE FUNCTION public.keep_sequence_columns();
 
 ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER "~tenant_sync_keep";
 
-CREATE TRIGGER "~tenant_sync_keep" BEFORE UPDATE ON public."ProjectUser" FOR EACH ROW WHEN (((NOT (ROW(old."tenancyId", old."projectUserId", old."createdAt", old."signedUpAt", old."displayName", old."profileImageUrl", old."clientMetadata", old."clientReadOnlyMetadata", old."serverMetadata", old."isAnonymous") *<> ROW(new."tenancyId", new."projectUserId", new."createdAt", new."signedUpAt", new."displayName", new."profileImageUrl", new."clientMetadata", new."clientReadOnlyMetadata", new."serverMetadata", new."isAnonymous"))) AND (ROW(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy") *<> ROW(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")))) EXECUTE FUNCTION public.keep_sequence_columns();
+CREATE TRIGGER "~tenant_sync_keep" BEFORE UPDATE ON public."ProjectUser" FOR EACH ROW WHEN (((NOT record_image_ne(ROW(old."tenancyId", old."projectUserId", old."createdAt", old."signedUpAt", old."displayName", old."profileImageUrl", old."clientMetadata", old."clientReadOnlyMetadata", old."serverMetadata", old."isAnonymous"), ROW(new."tenancyId", new."projectUserId", new."createdAt", new."signedUpAt", new."displayName", new."profileImageUrl", new."clientMetadata", new."clientReadOnlyMetadata", new."serverMetadata", new."isAnonymous"))) AND record_image_ne(ROW(old."sequenceId", old."shouldUpdateSequenceId", old."changedBy"), ROW(new."sequenceId", new."shouldUpdateSequenceId", new."changedBy")))) EXECUTE FUNCTION public.keep_sequence_columns();
 
 ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_keep";
 
-CREATE TRIGGER "~tenant_sync_moved" AFTER UPDATE ON public."ContactChannel" FOR EACH ROW WHEN ((ROW(old."tenancyId", old."projectUserId", old.id) *<> ROW(new."tenancyId", new."projectUserId", new.id))) EXECUTE FUNCTION public.log_moved_row('tenancyId', 'projectUserId', 'id');
+CREATE TRIGGER "~tenant_sync_moved" AFTER UPDATE ON public."ContactChannel" FOR EACH ROW WHEN (record_image_ne(ROW(old."tenancyId", old."projectUserId", old.id), ROW(new."tenancyId", new."projectUserId", new.id))) EXECUTE FUNCTION public.log_moved_row('tenancyId', 'projectUserId', 'id');
 
 ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER "~tenant_sync_moved";
 
-CREATE TRIGGER "~tenant_sync_moved" AFTER UPDATE ON public."ProjectUser" FOR EACH ROW WHEN ((ROW(old."tenancyId", old."projectUserId") *<> ROW(new."tenancyId", new."projectUserId"))) EXECUTE FUNCTION public.log_moved_row('tenancyId', 'projectUserId');
+CREATE TRIGGER "~tenant_sync_moved" AFTER UPDATE ON public."ProjectUser" FOR EACH ROW WHEN (record_image_ne(ROW(old."tenancyId", old."projectUserId"), ROW(new."tenancyId", new."projectUserId"))) EXECUTE FUNCTION public.log_moved_row('tenancyId', 'projectUserId');
 
 ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_moved";
 
@@ -2392,11 +2394,11 @@ CREATE TRIGGER "~tenant_sync_truncate" BEFORE TRUNCATE ON public."ProjectUser" F
 
 ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_truncate";
 
-CREATE TRIGGER "~tenant_sync_update" BEFORE UPDATE ON public."ContactChannel" FOR EACH ROW WHEN ((ROW(old."tenancyId", old."projectUserId", old.id, old.type, old.value, old."isPrimary", old."isVerified", old."usedForAuth", old."createdAt") *<> ROW(new."tenancyId", new."projectUserId", new.id, new.type, new.value, new."isPrimary", new."isVerified", new."usedForAuth", new."createdAt"))) EXECUTE FUNCTION public.reset_sequence_id_on_update();
+CREATE TRIGGER "~tenant_sync_update" BEFORE UPDATE ON public."ContactChannel" FOR EACH ROW WHEN (record_image_ne(ROW(old."tenancyId", old."projectUserId", old.id, old.type, old.value, old."isPrimary", old."isVerified", old."usedForAuth", old."createdAt"), ROW(new."tenancyId", new."projectUserId", new.id, new.type, new.value, new."isPrimary", new."isVerified", new."usedForAuth", new."createdAt"))) EXECUTE FUNCTION public.reset_sequence_id_on_update();
 
 ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER "~tenant_sync_update";
 
-CREATE TRIGGER "~tenant_sync_update" BEFORE UPDATE ON public."ProjectUser" FOR EACH ROW WHEN ((ROW(old."tenancyId", old."projectUserId", old."createdAt", old."signedUpAt", old."displayName", old."profileImageUrl", old."clientMetadata", old."clientReadOnlyMetadata", old."serverMetadata", old."isAnonymous") *<> ROW(new."tenancyId", new."projectUserId", new."createdAt", new."signedUpAt", new."displayName", new."profileImageUrl", new."clientMetadata", new."clientReadOnlyMetadata", new."serverMetadata", new."isAnonymous"))) EXECUTE FUNCTION public.reset_sequence_id_on_update();
+CREATE TRIGGER "~tenant_sync_update" BEFORE UPDATE ON public."ProjectUser" FOR EACH ROW WHEN (record_image_ne(ROW(old."tenancyId", old."projectUserId", old."createdAt", old."signedUpAt", old."displayName", old."profileImageUrl", old."clientMetadata", old."clientReadOnlyMetadata", old."serverMetadata", old."isAnonymous"), ROW(new."tenancyId", new."projectUserId", new."createdAt", new."signedUpAt", new."displayName", new."profileImageUrl", new."clientMetadata", new."clientReadOnlyMetadata", new."serverMetadata", new."isAnonymous"))) EXECUTE FUNCTION public.reset_sequence_id_on_update();
 
 ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER "~tenant_sync_update";
 
