@@ -170,7 +170,7 @@ async fn bulk_rows_leave_half_of_the_queue_to_live_ones() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_lapsed_is_due_again_and_its_message_is_stale() {
-    let stack = Stack::new(&[("poller.claim_lease", "300ms")]).await;
+    let stack = Stack::new(&[("poller.claim_lease", "3s")]).await;
     let rows = stack.due_rows(1).await;
     let mut poller = stack.poller().await;
     assert_eq!(claimed(&poller.poller.tick().await.expect("tick")), 1);

@@ -129,7 +129,7 @@ async fn a_thrown_switch_is_honoured_within_a_second() {
 /// Dies after the broker has the messages and before anything else happens.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poller_that_dies_after_publishing_loses_nothing() {
-    let stack = Stack::new(&[("poller.claim_lease", "500ms")]).await;
+    let stack = Stack::new(&[("poller.claim_lease", "5s")]).await;
     stack.due_rows(10).await;
     let mut first = stack.kit.poller().failpoint("poller.after_publish=abort").spawn();
     assert!(!first.wait_exit(Duration::from_secs(30)).await.success());

@@ -10,7 +10,7 @@ use super::road::{counter, jobs, quiet_stack};
 
 const ROWS: u64 = 20_000;
 const QUEUED_MAX: u64 = 500;
-const LEASE: Duration = Duration::from_secs(2);
+const LEASE: Duration = Duration::from_secs(6);
 
 #[tokio::test]
 async fn a_backlog_without_workers_is_published_no_further_than_workers_consume() {
