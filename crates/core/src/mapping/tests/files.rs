@@ -142,12 +142,12 @@ fn a_key_is_made_of_plain_columns() {
     refused(
         "expr = 's.\"projectUserId\"'",
         "expr = 'lower(s.\"projectUserId\")'",
-        "m.toml:28: \"id\" is part of the key, so expr must be a plain column of the source: s.\"column\"",
+        "m.toml:28: \"id\" is part of the key, so expr must be a plain column of the source, or a cast of one: s.\"column\"",
     );
     refused(
         "expr = 's.\"projectUserId\"'",
         "expr = 'email.\"id\"'",
-        "m.toml:28: \"id\" is part of the key, so expr must be a plain column of the source: s.\"column\"",
+        "m.toml:28: \"id\" is part of the key, so expr must be a plain column of the source, or a cast of one: s.\"column\"",
     );
     refused(
         "type = \"uuid\"",
