@@ -162,6 +162,21 @@ pub async fn try_connect(url: &str) -> Result<Client, String> {
     Ok(client)
 }
 
+/// Pages that a statement touches, by the first line of its plan that counts them; `None` = it touches none.
+///
+/// # Errors
+/// The server refuses.
+pub async fn pages(client: &Client, statement: &str) -> Result<Option<i64>, String> {
+    let plan =
+        rows(client, &format!("explain (analyze, buffers, timing off, summary off) {statement}")).await?;
+    let Some(buffers) = plan.iter().find(|line| line.trim().starts_with("Buffers:")) else { return Ok(None) };
+    let count = |name: &str| -> i64 {
+        let after = buffers.split(&format!("{name}=")).nth(1).unwrap_or("0");
+        after.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    };
+    Ok(Some(count("shared hit") + count("read")))
+}
+
 /// The rows of a query as [`Database::rows`] shows them.
 ///
 /// # Errors

@@ -153,9 +153,7 @@ async fn new(
 ) -> anyhow::Result<ExitCode> {
     let internal = context.internal(config).await?;
     let client = internal.get().await?;
-    let table = table.unwrap_or(name);
-    let name = if name == table { name.rsplit('.').next().unwrap_or(name) } else { name };
-    let text = mapping::draft(&client, name, table).await?;
+    let (name, text) = mapping::draft(&client, name, table).await?;
     let dir = config.mappings.dir.clone().unwrap_or_else(|| DEFAULT_DIR.into());
     let path = dir.join(format!("{name}.toml"));
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;

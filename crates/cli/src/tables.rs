@@ -133,6 +133,7 @@ struct Shown {
     tenant_column: String,
     key_columns: Vec<String>,
     columns: Option<Vec<String>>,
+    touches: Vec<String>,
     triggers: Firing,
     has_index: bool,
     own_index: Option<String>,
@@ -151,6 +152,7 @@ impl From<Line> for Shown {
             tenant_column: line.tenant_column,
             key_columns: line.key_columns,
             columns: line.columns,
+            touches: line.touches,
             triggers: line.firing,
             has_index: line.has_index,
             own_index: line.own_index,
@@ -191,6 +193,9 @@ fn row(shown: &Shown) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(state) = &shown.last_fault {
         remarks.push(format!("{} statements not recorded, the last with {state}", shown.faults));
+    }
+    if !shown.touches.is_empty() {
+        remarks.push(format!("rows of others are found by {}", shown.touches.join(", ")));
     }
     if shown.partitions_changed {
         remarks.push("partitions were attached or detached".to_owned());

@@ -8,8 +8,10 @@
 
 mod feed;
 mod pass;
+mod pointers;
 mod purge;
 mod register;
+mod touches;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,8 +25,9 @@ use tenant_sync_core::worker::{Fusebox, Kind, Switch, Worker, finish_step};
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-pub use feed::{Reads, follow_partitions, heal, purge_all};
+pub use feed::{Reads, follow_partitions, heal};
 pub use pass::{Outcome, Pass, pass};
+pub use pointers::purge_all;
 pub use purge::{Purged, purge};
 pub use register::{Registered, register};
 
@@ -50,9 +53,10 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         purge::run(Arc::clone(&config), internal.clone(), worker.fusebox(), stopping.clone()),
     );
     let reads = feed::Reads::of(&mappings);
+    worker.spawn("feed", feed::run(internal.clone(), worker.fusebox(), reads, stopping.clone()));
     worker.spawn(
-        "feed",
-        feed::run(Arc::clone(&config), internal.clone(), worker.fusebox(), reads, stopping.clone()),
+        "pointers",
+        pointers::run(Arc::clone(&config), internal.clone(), worker.fusebox(), stopping.clone()),
     );
     worker.spawn("passes", passes(config, internal, worker.fusebox(), stopping));
     Ok(worker.run().await?)

@@ -12,6 +12,8 @@ use tenant_sync_core::worker::patience::{Setback, until_done};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
+use crate::touches::Touches;
+
 /// An application's open transaction delays the registration, but queues behind it no longer than this.
 const LOCK_TIMEOUT: &str = "set local lock_timeout = '2s'";
 
@@ -63,6 +65,7 @@ fn passes(error: &DbError) -> bool {
 /// # Errors
 /// Postgres does, also when a lock is not to be had within two seconds; then nothing was changed.
 pub async fn register(client: &mut Client, mappings: &[Mapping]) -> Result<Registered, DbError> {
+    Touches::of(mappings).record(client).await?;
     if missing(client, mappings).await?.is_empty() {
         return Ok(Registered::default());
     }

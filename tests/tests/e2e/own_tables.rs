@@ -3,6 +3,7 @@
 pub(crate) mod application;
 mod checks;
 mod cost;
+mod derived;
 mod feed;
 mod first_table;
 mod gone;

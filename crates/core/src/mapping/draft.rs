@@ -54,15 +54,27 @@ struct Drafted {
     stands_for: bool,
 }
 
-/// The file's text for a mapping called `name` of the tracked table `table`: its name with or without its schema.
+/// What a mapping of the tracked table `table` is called, and the file's text. `wanted` is its name; by itself it says
+/// the table, too, with or without the schema, which is no part of the mapping's name then.
 ///
 /// # Errors
 /// There is no such tracked table or more than one; the name cannot be a mapping's.
-pub async fn draft(client: &Client, name: &str, table: &str) -> Result<String, DraftError> {
+pub async fn draft(
+    client: &Client,
+    wanted: &str,
+    table: Option<&str>,
+) -> Result<(String, String), DraftError> {
+    let (name, table) = named(wanted, table);
     names::check_target_name(name).map_err(DraftError::Name)?;
     let tracked = find(client, table).await?;
     let columns = columns(client, &tracked).await?;
-    Ok(text(name, &tracked, &columns))
+    Ok((name.to_owned(), text(name, &tracked, &columns)))
+}
+
+fn named<'w>(wanted: &'w str, table: Option<&'w str>) -> (&'w str, &'w str) {
+    let table = table.unwrap_or(wanted);
+    let name = if wanted == table { wanted.rsplit('.').next().unwrap_or(wanted) } else { wanted };
+    (name, table)
 }
 
 async fn find(client: &Client, wanted: &str) -> Result<Tracked, DraftError> {
@@ -194,7 +206,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Drafted, Tracked, event, quoted, target_name, text};
+    use super::{Drafted, Tracked, event, named, quoted, target_name, text};
     use crate::mapping::parse;
 
     fn column(source: &str, type_text: &str, nullable: bool) -> Drafted {
@@ -226,6 +238,14 @@ mod tests {
         assert_eq!(mapping.target.key, ["id"]);
         let names: Vec<_> = mapping.columns.iter().map(|c| (c.name.as_str(), c.nullable)).collect();
         assert_eq!(names, [("id", false), ("column_org_id", false), ("column_ctid", true)]);
+    }
+
+    #[test]
+    fn a_mapping_is_called_like_its_table() {
+        assert_eq!(named("invoices", None), ("invoices", "invoices"));
+        assert_eq!(named("app.invoices", None), ("invoices", "app.invoices"));
+        assert_eq!(named("app.invoices", Some("app.invoices")), ("invoices", "app.invoices"));
+        assert_eq!(named("bills", Some("app.invoices")), ("bills", "app.invoices"));
     }
 
     #[test]

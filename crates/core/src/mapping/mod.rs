@@ -25,17 +25,17 @@ mod sql;
 mod tests;
 
 pub use carry::{Carry, TEXT_SETTINGS};
-pub use check::{CheckError, CheckedColumn, CheckedMapping, SourceColumn, check};
+pub use check::{CheckError, CheckedColumn, CheckedMapping, SourceColumn, TouchedBy, check};
 pub use ddl::{MARKER, add_column, create_index, create_indexes, create_table, qualified};
 pub use draft::{DraftError, draft};
 pub use error::{MappingError, MappingErrors};
 pub use expression::{Expression, FunctionCall, Reference, SOURCE_ALIAS};
 pub use load::load;
 pub use model::{
-    Column, Dependency, Index, IndexMethod, Join, Mapping, Source, Target, Touch, dependencies, feed_name,
-    reads,
+    Aggregate, Column, Dependency, Index, IndexMethod, Join, Mapping, Source, Target, Touch, dependencies,
+    feed_name, reads, touch_feed,
 };
 pub use names::{quote_ident, quote_literal};
 pub use parse::parse;
 pub use set::check_set;
-pub use sql::{KeyColumn, key_columns, left_joins, of_tenant};
+pub use sql::{KeyColumn, aggregates, key_columns, left_joins, of_tenant};

@@ -71,6 +71,12 @@ impl Join {
     pub fn relation(&self) -> String {
         relation(self.schema.as_deref(), &self.table)
     }
+
+    /// The expressions over the joined table's rows, and where they stand.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = (u32, &Expression)> {
+        let condition = self.condition.iter().map(|condition| (self.line, condition));
+        condition.chain(self.aggregates.iter().map(|one| (one.line, &one.expr)))
+    }
 }
 
 impl Touch {
@@ -85,6 +91,12 @@ fn relation(schema: Option<&str>, table: &str) -> String {
     let Some(schema) = schema else { return quote_ident(table) };
     let name = table.strip_prefix(schema).and_then(|rest| rest.strip_prefix('.'));
     format!("{}.{}", quote_ident(schema), quote_ident(name.unwrap_or(table)))
+}
+
+/// What old and new values of a tracked table's touch columns are called in the feed, as `touch_feed` in the database.
+#[must_use]
+pub fn touch_feed(table: &str) -> String {
+    format!("{table} (touches)")
 }
 
 /// What feeds and tombstones call a tracked table.
@@ -129,8 +141,8 @@ pub struct Column {
     pub(super) expr_line: u32,
 }
 
-/// Another table: at most one row of it for each source row, of the same tenant. The engine adds the tenant's
-/// condition.
+/// Another table: at most one row of it for each source row, or what is computed from all that match, of the same
+/// tenant. The engine adds the tenant's condition.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Join {
@@ -147,6 +159,21 @@ pub struct Join {
     /// A further condition on the joined row.
     #[serde(rename = "where")]
     pub condition: Option<Expression>,
+    /// What is computed from all rows that match, and all that is known of them then; empty: at most one matches.
+    #[serde(rename = "aggregate", skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<Aggregate>,
+    #[serde(skip)]
+    pub(super) line: u32,
+}
+
+/// A value of all rows that match, such as their sum.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Aggregate {
+    /// What it is called in expressions, after the join's alias.
+    pub name: String,
+    /// Aggregate functions over the columns of the joined table.
+    pub expr: Expression,
     #[serde(skip)]
     pub(super) line: u32,
 }
@@ -235,6 +262,25 @@ impl Mapping {
         self.joins.iter().find(|join| join.alias == alias).map(|join| join.table.as_str())
     }
 
+    /// The join that `alias` stands for, if columns know nothing of its rows but what is computed from them.
+    pub(super) fn aggregating(&self, alias: &str) -> Option<&Join> {
+        self.joins.iter().find(|join| join.alias == alias && !join.aggregates.is_empty())
+    }
+
+    /// The columns of tables that expressions read: where that stands, the table, the column.
+    pub(super) fn expression_reads(&self) -> impl Iterator<Item = (u32, &str, &str)> {
+        let columns = self.columns.iter().map(|column| (column.expr_line, &column.expr));
+        let of_rows = columns
+            .flat_map(|(line, expr)| expr.references().iter().map(move |reference| (line, reference)))
+            .filter(|(_, reference)| self.aggregating(&reference.alias).is_none());
+        let in_joins = self.joins.iter().flat_map(Join::expressions);
+        let joined = in_joins
+            .flat_map(|(line, expr)| expr.references().iter().map(move |reference| (line, reference)));
+        of_rows.chain(joined).filter_map(|(line, reference)| {
+            Some((line, self.table_of(&reference.alias)?, reference.column.as_str()))
+        })
+    }
+
     /// What the mapping's touches mean for the sequencer.
     #[must_use]
     pub fn touches(&self) -> Vec<Dependency> {
@@ -255,6 +301,7 @@ impl Mapping {
             parts.extend(["join", &join.table, &join.alias, &join.tenant]);
             parts.extend(join.on.iter().flat_map(|(joined, source)| ["on", joined, source]));
             parts.extend(join.condition.iter().flat_map(|condition| ["where", condition.text()]));
+            parts.extend(join.aggregates.iter().flat_map(|one| ["aggregate", &one.name, one.expr.text()]));
         }
         digest(&parts)
     }
@@ -275,12 +322,7 @@ impl Mapping {
 
     fn reads(&self) -> impl Iterator<Item = (&str, &str)> {
         let source = self.source.table.as_str();
-        let expressions = self.columns.iter().map(|column| &column.expr);
-        let conditions = self.joins.iter().filter_map(|join| join.condition.as_ref());
-        let referenced = expressions
-            .chain(conditions)
-            .flat_map(Expression::references)
-            .filter_map(|reference| Some((self.table_of(&reference.alias)?, reference.column.as_str())));
+        let referenced = self.expression_reads().map(|(_, table, column)| (table, column));
         let joined = self.joins.iter().flat_map(move |join| {
             let pairs = join
                 .on

@@ -2,7 +2,7 @@
 
 use super::error::MappingErrors;
 use super::expression::{Expression, SOURCE_ALIAS};
-use super::model::{Column, Index, IndexMethod, Join, Mapping, Source, Target, Touch, feed_name};
+use super::model::{Aggregate, Column, Index, IndexMethod, Join, Mapping, Source, Target, Touch, feed_name};
 use super::names;
 use super::reader::{At, Reader, Section};
 use super::rules;
@@ -138,9 +138,11 @@ fn read_join<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source: &Sou
     let tenant = read_tenant(reader, &mut section, &source.tenant);
     let on = read_pairs(reader, &mut section);
     let condition = section.text_or_none(reader, "where").filter(|_| !alias.value.is_empty());
+    let aggregates = read_aggregates(reader, &mut section, &alias.value);
     section.finish(reader);
     Join {
         condition: condition.map(|text| read_expression(reader, &text, &[alias.value.as_str()])),
+        aggregates,
         schema,
         table,
         alias: alias.value,
@@ -148,6 +150,22 @@ fn read_join<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source: &Sou
         on,
         line,
     }
+}
+
+fn read_aggregates<'t>(reader: &mut Reader<'t>, section: &mut Section<'t>, alias: &str) -> Vec<Aggregate> {
+    let Some(pairs) =
+        section.pairs_or_none(reader, "aggregate", "what is computed, such as { total = \"sum(…)\" }")
+    else {
+        return Vec::new();
+    };
+    let line = pairs.line;
+    let mut aggregates = Vec::new();
+    for (name, text) in pairs.value {
+        reader.rule(line, names::check_source_column(&name));
+        let expr = read_expression(reader, &At { value: text, line }, &[alias]);
+        aggregates.push(Aggregate { name, expr, line });
+    }
+    aggregates
 }
 
 fn read_touch<'t>(reader: &mut Reader<'t>, mut section: Section<'t>, source: &Source) -> Touch {

@@ -141,9 +141,19 @@ impl<'t> Section<'t> {
 
     /// A table of texts that must be there and not be empty, by key.
     pub(super) fn pairs(&mut self, reader: &mut Reader<'t>, key: &'static str) -> At<Vec<(String, String)>> {
-        let nothing = At { value: Vec::new(), line: self.line };
         self.require(reader, key, key);
-        let Some((line, value)) = self.take(reader, key) else { return nothing };
+        self.pairs_or_none(reader, key, "pairs of columns such as { \"theirs\" = \"source's\" }")
+            .unwrap_or(At { value: Vec::new(), line: self.line })
+    }
+
+    /// A table of texts that may be there, and is not empty then, by key.
+    pub(super) fn pairs_or_none(
+        &mut self,
+        reader: &mut Reader<'t>,
+        key: &'static str,
+        wanted: &str,
+    ) -> Option<At<Vec<(String, String)>>> {
+        let (line, value) = self.take(reader, key)?;
         let pairs: Option<Vec<(String, String)>> = match value {
             DeValue::Table(table) if !table.is_empty() => table
                 .into_iter()
@@ -152,9 +162,8 @@ impl<'t> Section<'t> {
             _ => None,
         };
         match pairs {
-            Some(value) => At { value, line },
-            None => wrong_kind(reader, line, key, "pairs of columns such as { \"theirs\" = \"source's\" }")
-                .unwrap_or(nothing),
+            Some(value) => Some(At { value, line }),
+            None => wrong_kind(reader, line, key, wanted),
         }
     }
 

@@ -10,6 +10,7 @@ pub(super) fn check(mapping: &Mapping, reader: &mut Reader<'_>) {
     key(mapping, reader);
     tracked(mapping, reader);
     joins(mapping, reader);
+    aggregates(mapping, reader);
     touches(mapping, reader);
     indexes(mapping, reader);
 }
@@ -58,6 +59,28 @@ fn key(mapping: &Mapping, reader: &mut Reader<'_>) {
                 column.expr_line,
                 format!(
                     "{name:?} is part of the key, so expr must be a plain column of the source, or a cast of one: s.\"column\""
+                ),
+            );
+        }
+    }
+}
+
+/// Of rows that are only computed from, columns know what is computed.
+fn aggregates(mapping: &Mapping, reader: &mut Reader<'_>) {
+    for column in &mapping.columns {
+        for reference in column.expr.references() {
+            let Some(join) = mapping.aggregating(&reference.alias) else { continue };
+            if join.aggregates.iter().any(|one| one.name == reference.column) {
+                continue;
+            }
+            let known: Vec<&str> = join.aggregates.iter().map(|one| one.name.as_str()).collect();
+            reader.refuse(
+                column.expr_line,
+                format!(
+                    "{}.{} is not among what the join computes ({}): add it to its aggregate",
+                    reference.alias,
+                    reference.column,
+                    known.join(", ")
                 ),
             );
         }

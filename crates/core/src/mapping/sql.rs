@@ -1,7 +1,7 @@
 //! SQL that follows from a mapping and that the live check and the fetch share.
 
 use super::expression::SOURCE_ALIAS;
-use super::model::Mapping;
+use super::model::{Join, Mapping};
 use super::names::{bytewise, quote_ident};
 
 /// The mapping's `LEFT JOIN`s, to stand after `FROM source s`. Each is bound to the source row's tenant, whatever
@@ -9,22 +9,52 @@ use super::names::{bytewise, quote_ident};
 #[must_use]
 pub fn left_joins(mapping: &Mapping, schema: &str) -> String {
     let mut sql = String::new();
-    let tenant_pair = |join_tenant: &String| (join_tenant.clone(), mapping.source.tenant.clone());
     for join in &mapping.joins {
         let alias = quote_ident(&join.alias);
-        let table = match &join.schema {
-            Some(_) => join.relation(),
-            None => format!("{}.{}", quote_ident(schema), quote_ident(&join.table)),
-        };
-        sql.push_str(&format!(" LEFT JOIN {table} {alias} ON "));
-        let pairs = std::iter::once(tenant_pair(&join.tenant)).chain(join.on.iter().cloned());
-        let equal = pairs.map(|(joined, source)| {
-            format!("{alias}.{} = {SOURCE_ALIAS}.{}", quote_ident(&joined), quote_ident(&source))
-        });
-        let condition = join.condition.iter().map(|condition| format!("({})", condition.text()));
-        sql.push_str(&equal.chain(condition).collect::<Vec<_>>().join(" AND "));
+        if !join.aggregates.is_empty() {
+            sql.push_str(&format!(
+                " LEFT JOIN LATERAL ({}) {alias} ON true",
+                computed(mapping, join, schema)
+            ));
+            continue;
+        }
+        let (table, conditions) = joined_where(mapping, join, schema);
+        sql.push_str(&format!(" LEFT JOIN {table} {alias} ON {conditions}"));
     }
     sql
+}
+
+/// The query for the one row that is computed from all rows that match.
+pub(super) fn computed(mapping: &Mapping, join: &Join, schema: &str) -> String {
+    let (table, conditions) = joined_where(mapping, join, schema);
+    format!(
+        "SELECT {} FROM {table} {} WHERE {conditions} HAVING true",
+        aggregates(join),
+        quote_ident(&join.alias)
+    )
+}
+
+/// What a join computes, to stand after `SELECT`. With `HAVING true` at its end the query has exactly one row.
+#[must_use]
+pub fn aggregates(join: &Join) -> String {
+    let each =
+        join.aggregates.iter().map(|one| format!("({}) as {}", one.expr.text(), quote_ident(&one.name)));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn joined_where(mapping: &Mapping, join: &Join, schema: &str) -> (String, String) {
+    let alias = quote_ident(&join.alias);
+    let table = match &join.schema {
+        Some(_) => join.relation(),
+        None => format!("{}.{}", quote_ident(schema), quote_ident(&join.table)),
+    };
+    let tenants = (join.tenant.clone(), mapping.source.tenant.clone());
+    let pairs = std::iter::once(tenants).chain(join.on.iter().cloned());
+    let equal = pairs.map(|(joined, source)| {
+        format!("{alias}.{} = {SOURCE_ALIAS}.{}", quote_ident(&joined), quote_ident(&source))
+    });
+    let condition = join.condition.iter().map(|condition| format!("({})", condition.text()));
+    (table, equal.chain(condition).collect::<Vec<_>>().join(" AND "))
 }
 
 /// A column of the source's key, by what a first copy walks along: itself, or what stands for it in targets, where its

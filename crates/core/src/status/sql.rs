@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{BACKLOG_MAX, Progress};
 use crate::mapping::names::{quote_ident, quote_literal};
-use crate::mapping::{Mapping, key_columns, of_tenant};
+use crate::mapping::{Mapping, key_columns, of_tenant, touch_feed};
 use crate::sequence::waits_for_id;
 
 /// What a mapping lacks in one target. No count exceeds [`BACKLOG_MAX`] by more than one.
@@ -44,6 +44,17 @@ pub(super) struct Types {
     /// Of those that the target's key is made of, in the key's order.
     key: Vec<String>,
     tenant: String,
+    /// For each touch, what the feed calls its changes.
+    touches: Vec<Touching>,
+}
+
+/// Where changes of a touching table are found.
+#[derive(Debug, PartialEq, Eq)]
+enum Touching {
+    /// By the rows' keys, in the feed or the table itself, and in tombstones.
+    Keys,
+    /// By values of its touch columns, in a feed of their own.
+    Values(String),
 }
 
 /// `None` = the table, or one of its columns, is not there.
@@ -63,7 +74,21 @@ pub(super) async fn types<C: GenericClient>(client: &C, mapping: &Mapping) -> Re
     let mut key: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let complete = key.len() == names.len();
     let tenant = key.pop().unwrap_or_default();
-    Ok(complete.then_some(Types { key, tenant }))
+    let touches = touchings(client, mapping).await?;
+    Ok(complete.then_some(Types { key, tenant, touches }))
+}
+
+async fn touchings<C: GenericClient>(client: &C, mapping: &Mapping) -> Result<Vec<Touching>, Error> {
+    let mut found = Vec::new();
+    for touch in &mapping.touches {
+        let columns: Vec<&str> = touch.on.iter().map(|(theirs, _)| theirs.as_str()).collect();
+        let by_values =
+            r#"select 1 from "TrackedTable" k where k."name" = $1 and not $2::text[] <@ k."keyColumns""#;
+        let by_values =
+            touch.is_tracked() && client.query_opt(by_values, &[&touch.table, &columns]).await?.is_some();
+        found.push(if by_values { Touching::Values(touch_feed(&touch.table)) } else { Touching::Keys });
+    }
+    Ok(found)
 }
 
 /// The statement for one mapping: `$1` tenancies, `$2` watermarks, `$3` whether a turn has set it up, `$4`
@@ -73,7 +98,7 @@ pub(super) fn statement(mapping: &Mapping, types: &Types) -> String {
     let Arms { changed, flagged, rest, counted } = arms;
     let table_text = quote_literal(&mapping.source.table);
     let (key, position) = key_and_position(mapping, &types.key);
-    let touched = touched(mapping);
+    let touched = touched(mapping, &types.touches);
     let waiting = waits_for_id("d");
     format!(
         r#"
@@ -181,17 +206,22 @@ fn key_and_position(mapping: &Mapping, key_types: &[String]) -> (String, String)
 
 /// Rows and tombstones of the tables whose changes touch rows of this mapping: those that have no id yet, and, where
 /// no touched row gets an id of its own, those above the watermark.
-fn touched(mapping: &Mapping) -> String {
+fn touched(mapping: &Mapping, touchings: &[Touching]) -> String {
     let mut arms = Vec::new();
-    for touch in &mapping.touches {
-        let name = quote_literal(&touch.table);
-        let recorded = format!(r#"r."tenancyId" = t.tenancy and r."tableName" = {name}"#);
-        let changed = if touch.is_tracked() {
-            (r#""ChangedRow""#.to_owned(), recorded.clone())
-        } else {
-            (quote_ident(&touch.table), format!("r.{} = t.tenancy", quote_ident(&touch.tenant)))
+    for (touch, touching) in mapping.touches.iter().zip(touchings) {
+        let recorded =
+            |feed: &str| format!(r#"r."tenancyId" = t.tenancy and r."tableName" = {}"#, quote_literal(feed));
+        let in_feed = |feed: &str| (r#""ChangedRow""#.to_owned(), recorded(feed));
+        let gone = || (r#""DeletedRow""#.to_owned(), recorded(&touch.table));
+        let relations = match touching {
+            Touching::Values(feed) => vec![in_feed(feed)],
+            Touching::Keys if touch.is_tracked() => vec![in_feed(&touch.table), gone()],
+            Touching::Keys => {
+                let of_tenant = format!("r.{} = t.tenancy", quote_ident(&touch.tenant));
+                vec![(quote_ident(&touch.table), of_tenant), gone()]
+            }
         };
-        for (relation, condition) in [changed, (r#""DeletedRow""#.to_owned(), recorded)] {
+        for (relation, condition) in relations {
             arms.push(format!(
                 r#"
         (select null::int8 as id, r."changedBy"::text::int8 as xid from {relation} r

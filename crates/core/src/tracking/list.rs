@@ -33,6 +33,8 @@ pub struct Line {
     pub key_columns: Vec<String>,
     /// Columns that count as a change; `None` = all.
     pub columns: Option<Vec<String>>,
+    /// Columns beyond the key whose values are recorded, because rows of mappings are found by them.
+    pub touches: Vec<String>,
     /// Its triggers.
     pub firing: Firing,
     /// It has an index by which a first copy can walk.
@@ -62,7 +64,7 @@ const LIST: &str = r#"
                 else 'always' end,
            coalesce(tracking_has_index(k, r.relation), false),
            f.faults, f."at", f."sqlState",
-           k."name" in (select tracked_partitions_changed())
+           k."name" in (select tracked_partitions_changed()), k."touches"
     from "TrackedTable" k
     cross join lateral (select (select c.oid from pg_class c where c.oid = k."relation") as relation) r
     cross join lateral (select count(*) as faults, max("at") as "at", (array_agg("sqlState" order by "id" desc))[1] as "sqlState"
@@ -98,5 +100,6 @@ fn line(row: &Row) -> Line {
         last_fault_at: row.get(10),
         last_fault: row.get(11),
         partitions_changed: row.get(12),
+        touches: row.get(13),
     }
 }

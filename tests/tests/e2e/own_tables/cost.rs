@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::mapping;
 use tenant_sync_tests::cluster::{Options, PrivateCluster};
-use tenant_sync_tests::database::rows;
+use tenant_sync_tests::database::{self, connect, rows};
 use tenant_sync_tests::stack::Stack;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -15,17 +15,11 @@ use super::application::{Application, INVOICES};
 
 const PASS: &str = "select rows_given from backfill_null_sequence_ids(5000)";
 
-/// Pages that a statement touches, by the first line of its plan that counts them.
-async fn pages(client: &Client, explained: &str) -> i64 {
-    let explain = format!("explain (analyze, buffers, timing off, summary off) {explained}");
-    let plan = rows(client, &explain).await.unwrap_or_else(|error| panic!("{explained}: {error}"));
-    let buffers = plan.iter().find(|line| line.trim().starts_with("Buffers:"));
-    let Some(buffers) = buffers else { return 0 };
-    let count = |name: &str| -> i64 {
-        let after = buffers.split(&format!("{name}=")).nth(1).unwrap_or("0");
-        after.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
-    };
-    count("shared hit") + count("read")
+async fn pages(client: &Client, statement: &str) -> i64 {
+    database::pages(client, statement)
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error}"))
+        .unwrap_or(0)
 }
 
 /// The dearest of what a worker asks for one change, planned for these values and for any, and a pass. Of each the
@@ -41,7 +35,10 @@ async fn dearest(application: &Application, statements: &[(String, String)], ten
     for _ in 0..4 {
         inside.sql(looked).await;
         inside.sql("update invoices set paid = not paid where id = (select min(id) from invoices)").await;
-        for (name, cost) in each_once(&session, statements, tenant).await {
+        let mut round = reads(&session, statements, tenant).await;
+        round.push(("a pass over one change".to_owned(), pages(&session, PASS).await));
+        round.push(("a pass over none".to_owned(), pages(&session, PASS).await));
+        for (name, cost) in round {
             let least = costs.entry(name).or_insert(cost);
             *least = cost.min(*least);
         }
@@ -49,7 +46,8 @@ async fn dearest(application: &Application, statements: &[(String, String)], ten
     costs.into_iter().map(|(name, cost)| (cost, name)).max().expect("some statements")
 }
 
-async fn each_once(session: &Client, statements: &[(String, String)], tenant: Uuid) -> Vec<(String, i64)> {
+/// What a worker reads, once.
+async fn reads(session: &Client, statements: &[(String, String)], tenant: Uuid) -> Vec<(String, i64)> {
     let mut costs = Vec::new();
     for mode in ["force_custom_plan", "force_generic_plan"] {
         session.batch_execute(&format!("set plan_cache_mode = {mode}")).await.expect("a setting");
@@ -66,8 +64,6 @@ async fn each_once(session: &Client, statements: &[(String, String)], tenant: Uu
             session.batch_execute("deallocate statement").await.expect("forgets it");
         }
     }
-    costs.push(("a pass over one change".to_owned(), pages(session, PASS).await));
-    costs.push(("a pass over none".to_owned(), pages(session, PASS).await));
     costs
 }
 
@@ -120,5 +116,56 @@ async fn a_feed_that_was_read_under_a_held_snapshot_costs_nothing() {
     let unbounded = dearest(&application, &unbounded, tenant.id()).await;
     eprintln!("pages: {before:?} before, {after:?} after, {unbounded:?} without a bound");
     assert!(unbounded.0 > after.0 * 3, "{unbounded:?} against {after:?}");
+    holder.batch_execute("commit").await.expect("ends");
+}
+
+/// A reader's lower bound is kept back by whatever runs anywhere in the server, and then looks at what has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_another_database_costs_a_reader_nothing() {
+    if !PrivateCluster::available() {
+        return eprintln!("skipped: this machine has no PostgreSQL server programs");
+    }
+    let cluster = PrivateCluster::start(Options::default()).await;
+    let application = Application::on(Stack::plan().internal_on(&cluster.url()), INVOICES).await;
+    application.adopt("public.invoices", "org_id").await;
+    let tenant = application.tenant("1").await;
+    let inside = application.stack.internal();
+    let client = inside.connect().await;
+    let mappings = mapping::load(&application.stack.config()).expect("they are good");
+    let checked = mapping::check(&mappings, &client).await.expect("they fit");
+    let statements = tenant_sync_sync_worker::reading(&checked[0]);
+    inside
+        .sql("insert into invoices (org_id, number) select 1, n::text from generate_series(1, 1000) n")
+        .await;
+    let settle = async || while rows(&client, PASS).await.expect("a pass") != ["0"] {};
+    settle().await;
+    inside.sql("analyze").await;
+    let before = dearest(&application, &statements, tenant.id()).await;
+
+    // One keeps what is dead from being removed; the other has a number, and wrote elsewhere.
+    let holder = inside.connect().await;
+    let hold = r#"begin isolation level repeatable read; select count(*) from "Tenancy""#;
+    holder.batch_execute(hold).await.expect("a snapshot");
+    let elsewhere = connect(&cluster.url()).await;
+    elsewhere.batch_execute("begin; select pg_current_xact_id()").await.expect("a transaction");
+    for n in 0..2000 {
+        inside.sql(&format!("update invoices set amount = {n} where id <= 10")).await;
+        if n % 50 == 0 {
+            settle().await;
+        }
+    }
+    settle().await;
+    let meanwhile = dearest(&application, &statements, tenant.id()).await;
+    elsewhere.batch_execute("commit").await.expect("ends");
+    // Until a pass has something to do, the ledger says that it runs.
+    let session = inside.connect().await;
+    session.batch_execute("set enable_seqscan = off; set jit = off").await.expect("settings");
+    reads(&session, &statements, tenant.id()).await;
+    let after = reads(&session, &statements, tenant.id()).await;
+    let after = after.into_iter().map(|(name, cost)| (cost, name)).max().expect("some statements");
+    eprintln!("pages: {before:?} before, {meanwhile:?} while it runs, {after:?} when it has ended");
+    for dear in [meanwhile, after] {
+        assert!(dear.0 <= before.0 * 2 + 100, "pages: {before:?} before, {dear:?} after 20,000 changes");
+    }
     holder.batch_execute("commit").await.expect("ends");
 }

@@ -1,16 +1,13 @@
 //! A pass costs what is pending, not what was processed while somebody keeps an old snapshot open.
 
+use tenant_sync_tests::database;
+
 use super::source::{Source, run};
 
 /// Pages that a pass touches.
 async fn pages(source: &Source) -> i64 {
-    let plan = source.rows("explain (analyze, buffers, timing off, summary off) select * from backfill_null_sequence_ids(5000)").await;
-    let buffers = plan.iter().find(|line| line.trim().starts_with("Buffers:")).expect("a line on buffers");
-    let count = |name: &str| -> i64 {
-        let after = buffers.split(&format!("{name}=")).nth(1).unwrap_or("0");
-        after.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
-    };
-    count("shared hit") + count("read")
+    let pass = "select * from backfill_null_sequence_ids(5000)";
+    database::pages(&source.sql, pass).await.expect(pass).expect("a line on buffers")
 }
 
 /// A pass over one change, and one over none, right after a pass that looked at everything. The least of several:

@@ -8,11 +8,11 @@ use tokio_postgres::Client;
 use super::{CheckError, CheckedColumn, Findings};
 use crate::db::DbError;
 use crate::mapping::carry::{TypeFacts, carry};
-use crate::mapping::catalog::{Catalog, type_facts};
+use crate::mapping::catalog::{Catalog, Table, type_facts};
 use crate::mapping::expression::{Expression, SOURCE_ALIAS};
 use crate::mapping::model::{Column, Join, Mapping};
 use crate::mapping::names::quote_ident;
-use crate::mapping::sql::left_joins;
+use crate::mapping::sql::{computed, left_joins};
 
 /// The type of a column, as declared and as Postgres understood it.
 struct DeclaredType {
@@ -62,7 +62,7 @@ pub(super) async fn check(
     Ok(columns)
 }
 
-/// Prepares each join's condition by itself, so that a mistake in it is reported once and where it stands.
+/// Prepares each join's condition and aggregates by themselves, so that a mistake is reported once and where it stands.
 async fn conditions(
     mapping: &Mapping,
     catalog: &Catalog,
@@ -71,24 +71,34 @@ async fn conditions(
 ) -> Result<bool, CheckError> {
     let mut all_work = tables_exist(mapping, catalog);
     for join in &mapping.joins {
-        let Some(condition) = &join.condition else { continue };
-        functions(condition, join.line, catalog, findings);
-        if !readable(condition, mapping, catalog) || !catalog.tables.contains_key(&join.table) {
-            all_work = false;
-            continue;
-        }
-        let table = joined(catalog, join);
-        let sql = format!(
-            "select 1 from {table} {}, {table} \"_sync_shadow_0\" where ({})",
-            quote_ident(&join.alias),
-            condition.text()
-        );
-        if let Err(error) = client.prepare(&sql).await {
-            findings.server_refused(join.line, error)?;
-            all_work = false;
+        for (line, expression) in join.expressions() {
+            functions(expression, line, catalog, findings);
+            let table = catalog.tables.get(&join.table);
+            let reads = |table: &Table| {
+                expression.references().iter().all(|read| table.columns.contains_key(&read.column))
+            };
+            if !table.is_some_and(reads) {
+                all_work = false;
+                continue;
+            }
+            if let Err(error) = client.prepare(&over_joined(catalog, join, expression)).await {
+                findings.server_refused(line, error)?;
+                all_work = false;
+            }
         }
     }
     Ok(all_work)
+}
+
+/// A statement that the server refuses unless the expression is a condition on one row, or one value of many.
+fn over_joined(catalog: &Catalog, join: &Join, expression: &Expression) -> String {
+    let (table, alias, text) = (joined(catalog, join), quote_ident(&join.alias), expression.text());
+    let from = format!("select 1 from {table} {alias}, {table} \"_sync_shadow_0\"");
+    if join.condition.as_ref() == Some(expression) {
+        format!("{from} where ({text})")
+    } else {
+        format!("{from} having (({text}) is null)")
+    }
 }
 
 async fn declared_type(
@@ -155,7 +165,13 @@ fn statement(mapping: &Mapping, expr: &Expression, catalog: &Catalog) -> String 
         Some(_) => mapping.source.relation(),
         None => qualified(catalog, &mapping.source.table),
     };
-    let joined = mapping.joins.iter().map(|join| joined(catalog, join));
+    let joined = mapping.joins.iter().map(|join| {
+        if join.aggregates.is_empty() {
+            joined(catalog, join)
+        } else {
+            format!("lateral ({})", computed(mapping, join, &catalog.schema))
+        }
+    });
     let tables = std::iter::once(source.clone()).chain(joined);
     let shadows: Vec<String> =
         tables.enumerate().map(|(number, table)| format!(", {table} \"_sync_shadow_{number}\"")).collect();
@@ -199,6 +215,9 @@ fn functions(expr: &Expression, line: u32, catalog: &Catalog, findings: &mut Fin
 
 fn readable(expr: &Expression, mapping: &Mapping, catalog: &Catalog) -> bool {
     expr.references().iter().all(|reference| {
+        if mapping.aggregating(&reference.alias).is_some() {
+            return true;
+        }
         let table = mapping.table_of(&reference.alias).and_then(|name| catalog.tables.get(name));
         table.is_some_and(|table| table.columns.contains_key(&reference.column))
     })

@@ -4,6 +4,7 @@
 //! row at most, each change that matters is seen. Everything that is wrong is reported at once.
 
 mod expressions;
+mod lookup;
 mod structure;
 mod tracked;
 
@@ -15,7 +16,7 @@ use tokio_postgres::Client;
 use super::carry::Carry;
 use super::catalog::{Catalog, Table, TableName};
 use super::error::{MappingError, MappingErrors};
-use super::model::{Mapping, Touch};
+use super::model::{Join, Mapping, Touch};
 use crate::db::{DbError, describe};
 
 /// Why a set of mappings could not be used.
@@ -44,8 +45,22 @@ pub struct CheckedMapping {
     pub source_primary_key: Vec<SourceColumn>,
     /// For each touch, the source's columns of its pairs, with their types.
     pub source_touched: Vec<Vec<SourceColumn>>,
+    /// For each touch, where its changes are recorded.
+    pub touched_by: Vec<TouchedBy>,
+    /// For each join, the key of its table: the order in which rows are computed from.
+    pub join_keys: Vec<Vec<String>>,
     /// Type of the source's tenant column.
     pub source_tenant: SourceColumn,
+}
+
+/// Where it is recorded which rows a change of a touching table touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TouchedBy {
+    /// The touch's columns are in the table's key, which pointers and tombstones hold.
+    Key,
+    /// The feed of old and new values ([`touch_feed`](super::touch_feed)).
+    Values,
 }
 
 /// What the schema says of a column of the target.
@@ -98,7 +113,7 @@ pub async fn check(mappings: &[Mapping], client: &Client) -> Result<Vec<CheckedM
         if findings.found.is_empty()
             && let Some(source) = catalog.tables.get(&mapping.source.table)
         {
-            checked.push(assemble(mapping, source, columns));
+            checked.push(assemble(mapping, source, &catalog, columns));
         }
         found.append(&mut findings.found);
     }
@@ -113,15 +128,20 @@ async fn read_catalog(mappings: &[Mapping], client: &Client) -> Result<Catalog, 
         let joins = mapping.joins.iter().map(|join| (&join.table, &join.schema));
         let others = joins.chain(mapping.touches.iter().map(|touch| (&touch.table, &touch.schema)));
         tables.extend(others.map(|(key, schema)| TableName { key: key.clone(), schema: schema.clone() }));
-        let conditions = mapping.joins.iter().filter_map(|join| join.condition.as_ref());
-        let expressions = mapping.columns.iter().map(|column| &column.expr).chain(conditions);
+        let in_joins = mapping.joins.iter().flat_map(Join::expressions).map(|(_, expression)| expression);
+        let expressions = mapping.columns.iter().map(|column| &column.expr).chain(in_joins);
         calls.extend(expressions.flat_map(|expression| expression.calls().iter().cloned()));
     }
     let tables: Vec<TableName> = tables.into_iter().collect();
     Ok(Catalog::read(client, &tables, &calls).await.map_err(DbError::from)?)
 }
 
-fn assemble(mapping: &Mapping, source: &Table, columns: Vec<CheckedColumn>) -> CheckedMapping {
+fn assemble(
+    mapping: &Mapping,
+    source: &Table,
+    catalog: &Catalog,
+    columns: Vec<CheckedColumn>,
+) -> CheckedMapping {
     let known = |name: &str| {
         let column = source.columns.get(name)?;
         Some(SourceColumn {
@@ -132,8 +152,16 @@ fn assemble(mapping: &Mapping, source: &Table, columns: Vec<CheckedColumn>) -> C
     };
     let tenant = &mapping.source.tenant;
     let touched = |touch: &Touch| touch.on.iter().filter_map(|(_, ours)| known(ours)).collect();
+    let key_of = |table: &String| catalog.tables.get(table).map_or(&[][..], Table::known_key);
+    let touched_by = |touch: &Touch| {
+        let key = key_of(&touch.table);
+        let in_key = touch.on.iter().all(|(theirs, _)| key.contains(theirs));
+        if in_key || !touch.is_tracked() { TouchedBy::Key } else { TouchedBy::Values }
+    };
     CheckedMapping {
         source_touched: mapping.touches.iter().map(touched).collect(),
+        touched_by: mapping.touches.iter().map(touched_by).collect(),
+        join_keys: mapping.joins.iter().map(|join| key_of(&join.table).to_vec()).collect(),
         columns,
         source_key: mapping.source_key().into_iter().filter_map(known).collect(),
         source_primary_key: source.known_key().iter().filter_map(|name| known(name)).collect(),

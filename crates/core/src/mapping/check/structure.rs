@@ -1,6 +1,6 @@
 //! Tables, keys, joins and touches against the catalog. Pure: the catalog has been read.
 
-use super::{CheckedColumn, Findings, tracked};
+use super::{CheckedColumn, Findings, lookup, tracked};
 use crate::mapping::catalog::{Catalog, Table};
 use crate::mapping::fixed;
 use crate::mapping::model::{Join, Mapping, Touch};
@@ -81,14 +81,9 @@ fn tenant_column(table: &Table, name: &str, tenant: &str, line: u32, findings: &
 
 /// Columns that expressions read and that are not there.
 pub(super) fn references(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
-    let expressions = mapping.columns.iter().map(|column| (column.expr_line, &column.expr));
-    let conditions = mapping.joins.iter().filter_map(|join| Some((join.line, join.condition.as_ref()?)));
-    for (line, expression) in expressions.chain(conditions) {
-        for reference in expression.references() {
-            let Some(name) = mapping.table_of(&reference.alias) else { continue };
-            let Some(table) = catalog.tables.get(name) else { continue };
-            column_exists(table, name, &reference.column, line, findings);
-        }
+    for (line, name, column) in mapping.expression_reads() {
+        let Some(table) = catalog.tables.get(name) else { continue };
+        column_exists(table, name, column, line, findings);
     }
 }
 
@@ -180,6 +175,9 @@ pub(super) fn check_join(
     if !pairs(&join.on, (&join.table, joined), (&mapping.source.table, source), join.line, findings) {
         return;
     }
+    if !join.aggregates.is_empty() {
+        return lookup::of_many(join, source, joined, findings);
+    }
     let condition = join.condition.as_ref().map(|condition| condition.tokens()).unwrap_or_default();
     let pinned = fixed::pinned(condition, &join.alias);
     let mut matched: Vec<&str> = join.on.iter().map(|(theirs, _)| theirs.as_str()).collect();
@@ -223,7 +221,9 @@ pub(super) fn check_touch(
         return;
     }
     let primary = touching.known_key();
-    for (column, _) in touch.on.iter().filter(|(column, _)| !primary.contains(column)) {
+    // A tracked table records what else it is found by; see `TouchedBy`.
+    let unknown = |(column, _): &&(String, String)| !touch.is_tracked() && !primary.contains(column);
+    for (column, _) in touch.on.iter().filter(unknown) {
         findings.refuse(
             touch.line,
             format!(
@@ -233,26 +233,7 @@ pub(super) fn check_touch(
             ),
         );
     }
-    let wanted: Vec<&String> =
-        std::iter::once(&mapping.source.tenant).chain(touch.on.iter().map(|(_, ours)| ours)).collect();
-    let finds_rows = source.indexes.iter().any(|index| {
-        let leading = index.columns.iter().take_while(|name| wanted.contains(name)).count();
-        let all = wanted.iter().all(|name| index.columns[..leading].contains(name));
-        index.btree
-            && index.predicate.is_none()
-            && leading > 0
-            && (all || (index.unique && leading == index.columns.len()))
-    });
-    if !finds_rows {
-        let columns = wanted.iter().map(|name| quote_ident(name)).collect::<Vec<_>>().join(", ");
-        let table = mapping.source.relation();
-        findings.refuse(
-            touch.line,
-            format!(
-                "no index finds the rows that a change touches, so each change would read the whole table: CREATE INDEX CONCURRENTLY ON {table} ({columns})"
-            ),
-        );
-    }
+    lookup::of_touched(mapping, touch, source, findings);
 }
 
 /// Whether all pairs name existing columns of one type; types that differ could make two values equal one.

@@ -129,23 +129,18 @@ fn access(named: &Named<'_>, access: &Access, findings: &mut Findings<'_>) {
 
 /// A column whose changes are not watched would arrive late or never.
 fn watched(mapping: &Mapping, catalog: &Catalog, findings: &mut Findings<'_>) {
-    let expressions = mapping.columns.iter().map(|column| (column.expr_line, &column.expr));
-    let conditions = mapping.joins.iter().filter_map(|join| Some((join.line, join.condition.as_ref()?)));
-    for (line, expression) in expressions.chain(conditions) {
-        for reference in expression.references() {
-            let name = &reference.column;
-            let Some(table) = mapping.table_of(&reference.alias) else { continue };
-            let tracked = catalog.tables.get(table).and_then(|table| table.tracked.as_ref());
-            let Some(tracked) = tracked else { continue };
-            let Some(columns) = &tracked.columns else { continue };
-            if !(columns.contains(name) || tracked.key.contains(name) || tracked.tenant == *name) {
-                findings.refuse(
-                    line,
-                    format!(
-                        "changes of the column {name:?} are not watched: track {table:?} again, with it among --columns"
-                    ),
-                );
-            }
+    for (line, table, name) in mapping.expression_reads() {
+        let tracked = catalog.tables.get(table).and_then(|table| table.tracked.as_ref());
+        let Some(tracked) = tracked else { continue };
+        let Some(columns) = &tracked.columns else { continue };
+        let is_watched = |known: &String| known == name;
+        if !(columns.iter().chain(&tracked.key).any(is_watched) || tracked.tenant == name) {
+            findings.refuse(
+                line,
+                format!(
+                    "changes of the column {name:?} are not watched: track {table:?} again, with it among --columns"
+                ),
+            );
         }
     }
 }
