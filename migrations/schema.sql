@@ -591,6 +591,38 @@ end $$;
 
 COMMENT ON FUNCTION public.note_tracked_partitions(feed text) IS 'Takes the partitions that are there now for known, and gives the new ones triggers of their own; false if nothing changed.';
 
+CREATE FUNCTION public.record_touches(feeds text[], needed text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    tracked "TrackedTable";
+    wanted text[];
+    begun bigint := 0;
+begin
+    for tracked in
+        select k.* from "TrackedTable" k
+        where exists (select from unnest(feeds, needed) w (feed, names)
+                      where w.feed = k."name" and tracking_lacks(k, w.names))
+           or cardinality(tracking_touches(k)) < cardinality(k."touches")
+        for no key update of k skip locked
+    loop
+        select array(
+            select c from unnest(feeds, needed) w (feed, names), jsonb_array_elements_text(w.names::jsonb) c
+            where w.feed = tracked."name" and tracking_lacks(tracked, w.names)
+            union select unnest(tracking_touches(tracked))) into wanted;
+        update "TrackedTable" k set "touches" = wanted where k."name" = tracked."name" returning * into tracked;
+        update "TrackedTable" k set "touches" = tracking_touches(tracked), "touchesSettled" = false,
+            "touchesSettlesAt" = null, "touchesSettleAfter" = null
+        where k."name" = tracked."name" returning * into tracked;
+        perform tracking_write_all(tracked);
+        begun := begun + 1;
+    end loop;
+    return begun;
+end $$;
+
+COMMENT ON FUNCTION public.record_touches(feeds text[], needed text[]) IS 'Lets tracked tables record old and new values of the columns by which they touch rows; returns in how many that is new.';
+
 CREATE FUNCTION public.request_fills(mapping_names text[], tenancies uuid[] DEFAULT NULL::uuid[]) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1067,18 +1099,72 @@ end $$;
 
 COMMENT ON FUNCTION public.settle_tenancies(tracked_mappings text[]) IS 'Notices when no transaction is left that may have overlooked a new tenancy; returns how many targets are compared once more.';
 
-CREATE FUNCTION public.tail_start(tenancy uuid) RETURNS xid8
-    LANGUAGE sql STABLE
+CREATE FUNCTION public.settle_touches(mapping_names text[], reads text[]) RETURNS bigint
+    LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
-    select case
-        when p."fromXid" is null or p."fromXid" > pg_snapshot_xmax(pg_current_snapshot()) then '0'::xid8
-        else least(p."fromXid", (select x from unnest(p."revisit") x order by x limit 1),
-                   (select b."fromXid" from "SequencerBacklog" b where b."tenancyId" = tenancy))
-    end
-    from (select 1) one left join lateral (
-        select s."fromXid", s."revisit" from "SequencerPass" s order by s."pass" desc limit 1) p on true
-$$;
+declare
+    ended text[];
+    running text[];
+begin
+    if not exists (select from "TrackedTable" k where not k."touchesSettled") then
+        return 0;
+    end if;
+    with now_running as materialized (select transactions_running() as those)
+    update "TrackedTable" k set "touchesSettlesAt" = pg_snapshot_xmax(pg_current_snapshot()), "touchesSettleAfter" = r.those
+    from now_running r where not k."touchesSettled" and k."touchesSettlesAt" is null;
+    running := transactions_running();
+    with done as (
+        update "TrackedTable" k set "touchesSettled" = true, "touchesSettleAfter" = null
+        where not k."touchesSettled" and k."touchesSettlesAt" <= pg_snapshot_xmin(pg_current_snapshot())
+          and not k."touchesSettleAfter" && running
+        returning k."name")
+    select array_agg(d."name") into ended from done d;
+    if ended is null then
+        return 0;
+    end if;
+    return request_fills(array(select distinct u.mapping from unnest(mapping_names, reads) as u (mapping, feed)
+                               where u.feed = any (ended)));
+end $$;
+
+COMMENT ON FUNCTION public.settle_touches(mapping_names text[], reads text[]) IS 'Notices when no transaction is left that may have written without recording its touches; returns how many targets are compared once more.';
+
+CREATE FUNCTION public.tail_start(tenancy uuid) RETURNS xid8
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $_$
+declare
+    recent constant numeric := 1000;
+    newest record;
+    lowest xid8;
+    ended xid8;
+    rel text;
+    left_some boolean;
+begin
+    select s."fromXid", s."revisit" into newest from "SequencerPass" s order by s."pass" desc limit 1;
+    if newest."fromXid" is null or newest."fromXid" > pg_snapshot_xmax(pg_current_snapshot()) then
+        return '0';
+    end if;
+    lowest := least(newest."fromXid", (select b."fromXid" from "SequencerBacklog" b where b."tenancyId" = tenancy));
+    for ended in
+        select x from unnest(newest."revisit") x
+        where x < lowest and pg_visible_in_snapshot(x, pg_current_snapshot()) order by x
+    loop
+        if newest."fromXid"::text::numeric - ended::text::numeric <= recent then
+            return ended;
+        end if;
+        for rel in select r."relation" from "SequencedRelation" r loop
+            execute format('select exists (select from %I r where r."tenancyId" = $1 and r."shouldUpdateSequenceId"
+                                           and r."changedBy" is distinct from ''2'' and r."changedBy" = $2)', rel)
+            into left_some using tenancy, ended;
+            if left_some then
+                return ended;
+            end if;
+        end loop;
+    end loop;
+    return lowest;
+end $_$;
 
 COMMENT ON FUNCTION public.tail_start(tenancy uuid) IS 'Lower bound for the transactions of a tenancy''s flagged rows in this snapshot.';
 
@@ -1102,6 +1188,12 @@ exception when others then
 end $_$;
 
 COMMENT ON FUNCTION public.tenant_value(key text, sample anyelement) IS 'A tenant''s key as a value of the tenant column''s type; null if no value of that type reads so.';
+
+CREATE FUNCTION public.touch_feed(feed text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$ select feed || ' (touches)' $$;
+
+COMMENT ON FUNCTION public.touch_feed(feed text) IS 'What the values of touch columns are called in "ChangedRow".';
 
 CREATE FUNCTION public.track_table("table" regclass, tenant_column text, columns text[] DEFAULT NULL::text[]) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
@@ -1189,6 +1281,10 @@ CREATE TABLE public."TrackedTable" (
     id bigint NOT NULL,
     firing text DEFAULT 'always'::text NOT NULL,
     partitions oid[],
+    touches text[] DEFAULT '{}'::text[] NOT NULL,
+    "touchesSettlesAt" xid8,
+    "touchesSettleAfter" text[],
+    "touchesSettled" boolean DEFAULT true NOT NULL,
     CONSTRAINT "triggers fire always, or only in ordinary sessions" CHECK ((firing = ANY (ARRAY['always'::text, 'origin'::text])))
 );
 
@@ -1205,6 +1301,12 @@ COMMENT ON COLUMN public."TrackedTable".id IS 'Part of the names of the trigger 
 COMMENT ON COLUMN public."TrackedTable".firing IS 'origin: the triggers sleep under session_replication_role = replica, because only the table''s owner may enable them always.';
 
 COMMENT ON COLUMN public."TrackedTable".partitions IS 'All below a partitioned table when it was last looked at; null: it is not partitioned.';
+
+COMMENT ON COLUMN public."TrackedTable".touches IS 'Columns beyond the key of which old and new values are recorded, because rows of mappings are found by them.';
+
+COMMENT ON COLUMN public."TrackedTable"."touchesSettleAfter" IS 'Virtual numbers of the transactions that ran when recording began.';
+
+COMMENT ON COLUMN public."TrackedTable"."touchesSettled" IS 'Every transaction that may have written without recording these has ended.';
 
 CREATE FUNCTION public.tracking_attach(tracked public."TrackedTable") RETURNS void
     LANGUAGE plpgsql
@@ -1270,6 +1372,12 @@ CREATE FUNCTION public.tracking_base_type(type oid) RETURNS oid
 $$;
 
 COMMENT ON FUNCTION public.tracking_base_type(type oid) IS 'The type below a domain; else the type itself.';
+
+CREATE FUNCTION public.tracking_each_once(query text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$ select '(select distinct * from (' || query || ') touched)' $$;
+
+COMMENT ON FUNCTION public.tracking_each_once(query text) IS 'A thousand line items of one invoice touch it once.';
 
 CREATE FUNCTION public.tracking_fault(feed text, state text) RETURNS void
     LANGUAGE plpgsql
@@ -1445,6 +1553,18 @@ $$;
 
 COMMENT ON FUNCTION public.tracking_key_columns(relation oid) IS 'Columns by which a row is known; null if there are none.';
 
+CREATE FUNCTION public.tracking_lacks(tracked public."TrackedTable", names text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select bool_or(c <> all (tracked."keyColumns"))
+           and bool_or(c <> all (tracked."touches") and exists (
+               select from pg_attribute a where a.attrelid = tracked."relation" and a.attname = c and a.attnum > 0 and not a.attisdropped))
+    from jsonb_array_elements_text(names::jsonb) c
+$$;
+
+COMMENT ON FUNCTION public.tracking_lacks(tracked public."TrackedTable", names text) IS 'Whether these columns, a JSON array, are not in the key and not all recorded.';
+
 CREATE FUNCTION public.tracking_locate() RETURNS void
     LANGUAGE sql
     SET search_path TO 'public', 'pg_temp'
@@ -1524,6 +1644,55 @@ $$;
 
 COMMENT ON FUNCTION public.tracking_refusal(relation oid) IS 'Why a table cannot be tracked, and what to do.';
 
+CREATE FUNCTION public.tracking_row_touches(tracked public."TrackedTable", into_feed text, counting text[]) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+    select format($body$
+    if tg_op <> 'UPDATE' or (select %1$s from (select old.*) o) <> (select %2$s from (select new.*) n) then
+        %3$s %4$s;
+    end if;$body$, tracking_image(tracked."relation", counting, 'o'), tracking_image(tracked."relation", counting, 'n'), into_feed,
+        tracking_each_once(tracking_touched(tracked, '(select new.*)', 'n', 'true') || ' union all '
+                           || tracking_touched(tracked, '(select old.*)', 'o', 'true')))
+    where cardinality(tracking_touches(tracked)) > 0
+$_$;
+
+COMMENT ON FUNCTION public.tracking_row_touches(tracked public."TrackedTable", into_feed text, counting text[]) IS 'What the row trigger of a partitioned table does for touch columns.';
+
+CREATE FUNCTION public.tracking_tenancy(tracked public."TrackedTable", alias text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select format('cross join lateral (select t."id" from %I."Tenancy" t where t."tenantKey" = %s.%I::text collate "default" offset 0) t',
+                  current_schema(), alias, tracked."tenantColumn")
+$$;
+
+COMMENT ON FUNCTION public.tracking_tenancy(tracked public."TrackedTable", alias text) IS 'The join that finds whose a row is.';
+
+CREATE FUNCTION public.tracking_touched(tracked public."TrackedTable", rows_of text, alias text, condition text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select format('select t."id", %L, %s from %s %s %s where num_nonnulls(%s) > 0 and %s', touch_feed(tracked."name"),
+                  tracking_key(tracked."relation", tracking_touches(tracked), alias), rows_of, alias,
+                  tracking_tenancy(tracked, alias),
+                  (select string_agg(format('%s.%I', alias, c), ', ') from unnest(tracking_touches(tracked)) c), condition)
+    where cardinality(tracking_touches(tracked)) > 0
+$$;
+
+COMMENT ON FUNCTION public.tracking_touched(tracked public."TrackedTable", rows_of text, alias text, condition text) IS 'A query for the values of touch columns, as "ChangedRow" takes them; null if there are none to record.';
+
+CREATE FUNCTION public.tracking_touches(tracked public."TrackedTable") RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select array(select c from unnest(tracked."touches") c
+                 where exists (select from pg_attribute a where a.attrelid = tracked."relation" and a.attname = c
+                                 and a.attnum > 0 and not a.attisdropped) order by c)
+$$;
+
+COMMENT ON FUNCTION public.tracking_touches(tracked public."TrackedTable") IS 'Columns beyond the key whose values are recorded.';
+
 CREATE FUNCTION public.tracking_trigger(event text) RETURNS name
     LANGUAGE sql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -1543,7 +1712,7 @@ declare
         select bool_and(tracking_base_type(a.atttypid) in ('bool'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype,
                             'numeric'::regtype, 'uuid'::regtype) or t.typtype = 'e' or t.typcategory = 'S')
         from pg_attribute a join pg_type t on t.oid = tracking_base_type(a.atttypid)
-        where a.attrelid = tracked."relation" and a.attname in (select unnest(tracked."keyColumns") union select tracked."tenantColumn"));
+        where a.attrelid = tracked."relation" and a.attname in (select unnest(tracked."keyColumns" || tracked."touches") union select tracked."tenantColumn"));
     as_text boolean := exists (
         select from pg_attribute a where a.attrelid = tracked."relation" and a.attnum > 0 and not a.attisdropped
           and not tracking_has_image(a.atttypid));
@@ -1586,19 +1755,37 @@ declare
     relation oid := tracked."relation";
     of_key text[] := tracked."keyColumns" || tracked."tenantColumn";
     counting text[] := case when tracked."columns" is not null then (
-        select array_agg(distinct c order by c) from unnest(tracked."columns" || tracked."keyColumns" || tracked."tenantColumn") c) end;
-    -- Always one lookup in an index a row: no plan can read all tenants.
-    lookup constant text := 'cross join lateral (select t."id" from %I."Tenancy" t where t."tenantKey" = %s.%I::text collate "default" offset 0) t';
+        select array_agg(distinct c order by c)
+        from unnest(tracked."columns" || tracking_touches(tracked) || tracked."keyColumns" || tracked."tenantColumn") c) end;
     into_feed text := format('insert into %I."ChangedRow" ("tenancyId", "tableName", "primaryKey")', current_schema());
     into_dead text := format('insert into %I."DeletedRow" ("tenancyId", "tableName", "primaryKey")', current_schema());
     row_of text := format('select t."id", %L, ', tracked."name");
     of_new text := row_of || tracking_key(relation, tracked."keyColumns", 'n');
     of_old text := row_of || tracking_key(relation, tracked."keyColumns", 'o');
-    tenant_of_new text := format(lookup, current_schema(), 'n', tracked."tenantColumn");
-    tenant_of_old text := format(lookup, current_schema(), 'o', tracked."tenantColumn");
+    tenant_of_new text := tracking_tenancy(tracked, 'n');
+    tenant_of_old text := tracking_tenancy(tracked, 'o');
+    new_counts constant text := format('(sha256(%s) in (select sha256(%s) from old_rows o)) is not true',
+        tracking_image(relation, counting, 'n'), tracking_image(relation, counting, 'o'));
+    old_counts constant text := format('(sha256(%s) in (select sha256(%s) from new_rows n)) is not true',
+        tracking_image(relation, counting, 'o'), tracking_image(relation, counting, 'n'));
+    new_touches text := tracking_touched(tracked, 'new_rows', 'n', 'true');
+    old_touches text := tracking_touched(tracked, 'old_rows', 'o', 'true');
+    both_touches text := new_touches || ' union all ' || old_touches;
+    changed_touches text := tracking_touched(tracked, 'new_rows', 'n', new_counts) || ' union all '
+                            || tracking_touched(tracked, 'old_rows', 'o', old_counts);
+    -- Stands for the table that is truncated.
+    any_table constant text := 'table_' || md5(tracked."name");
+    not_twice constant text := '$1 is null or o.tableoid <> all ($1)';
+    own_triggers constant text := format(
+        '(select array_agg(g.tgrelid) from pg_trigger g where g.tgfoid = %L::regproc and g.tgrelid <> tg_relid)',
+        format('%I.%I', current_schema(), tracking_function(tracked, 'truncate')));
+    truncated text;
+    touched text;
 begin
-    perform tracking_write(tracked, 'insert', format('%s %s from new_rows n %s;', into_feed, of_new, tenant_of_new));
-    perform tracking_write(tracked, 'delete', format('%s %s from old_rows o %s;', into_dead, of_old, tenant_of_old));
+    perform tracking_write(tracked, 'insert', format('%s %s from new_rows n %s%s;', into_feed, of_new, tenant_of_new,
+        coalesce(' union all ' || tracking_each_once(new_touches), '')));
+    perform tracking_write(tracked, 'delete', format('%s %s from old_rows o %s;%s', into_dead, of_old, tenant_of_old,
+        coalesce(format(' %s ', into_feed) || tracking_each_once(old_touches) || ';', '')));
     -- "(x in (…)) is true" is a hashed lookup and never a join, whose cached plan could turn quadratic; the large
     -- work_mem is for the planner, because only a lookup by hash stays linear. Of what counts in a row a digest is
     -- kept, 32 bytes for a row of any width. A single row is compared first and written by a plain statement then:
@@ -1615,32 +1802,35 @@ begin
                 %3$s %4$s from old_rows o %5$s;
             end if;
             if changed then
-                %6$s %7$s from new_rows n %8$s;
+                %6$s %7$s from new_rows n %8$s%11$s;
             end if;
         elsif (select count(*) from new_rows)
                 > coalesce(nullif(current_setting('tenant_sync.compare_rows', true), '')::bigint, 1000000) then
             -- More digests than a session should hold: all of it counts. A tombstone of a key that is there says nothing.
             %3$s %4$s from old_rows o %5$s;
-            %6$s %7$s from new_rows n %8$s;
+            %6$s %7$s from new_rows n %8$s%11$s;
         else
             planned_for := current_setting('work_mem');
             perform set_config('work_mem', '1000GB', true);
             if exists (select from old_rows o where (%1$s in (select %2$s from new_rows n)) is not true) then
                 %3$s %4$s from old_rows o %5$s where (%1$s in (select %2$s from new_rows n)) is not true;
             end if;
-            %6$s %7$s from new_rows n %8$s where (sha256(%9$s) in (select sha256(%10$s) from old_rows o)) is not true;
+            %6$s %7$s from new_rows n %8$s where %13$s%12$s;
             perform set_config('work_mem', planned_for, true);
         end if;
     end;$body$,
         tracking_image(relation, of_key, 'o'), tracking_image(relation, of_key, 'n'), into_dead, of_old, tenant_of_old,
-        into_feed, of_new, tenant_of_new, tracking_image(relation, counting, 'n'), tracking_image(relation, counting, 'o')));
+        into_feed, of_new, tenant_of_new, tracking_image(relation, counting, 'n'), tracking_image(relation, counting, 'o'),
+        coalesce(' union all ' || tracking_each_once(both_touches), ''),
+        coalesce(' union all ' || tracking_each_once(changed_touches), ''), new_counts));
     -- TRUNCATE of a partitioned table fires for the table and for its partitions; each row is one of theirs.
-    perform tracking_write(tracked, 'truncate', format(
-        'execute %L || tg_relid::regclass || %L using (
-            select array_agg(g.tgrelid) from pg_trigger g where g.tgfoid = %L::regproc and g.tgrelid <> tg_relid);',
-        format('%s %s from ', into_dead, of_old),
-        format(' o %s where $1 is null or o.tableoid <> all ($1)', tenant_of_old),
-        format('%I.%I', current_schema(), tracking_function(tracked, 'truncate'))));
+    truncated := format('execute %L || tg_relid::regclass || %L using %s;', format('%s %s from ', into_dead, of_old),
+                        format(' o %s where %s', tenant_of_old, not_twice), own_triggers);
+    touched := into_feed || ' ' || tracking_each_once(tracking_touched(tracked, any_table, 'o', '(' || not_twice || ')'));
+    if touched is not null then
+        truncated := truncated || format(' execute replace(%L, %L, tg_relid::regclass::text) using %s;', touched, any_table, own_triggers);
+    end if;
+    perform tracking_write(tracked, 'truncate', truncated);
     if tracked."partitions" is not null then
         perform tracking_write(tracked, 'row', format($body$if tg_op = 'DELETE' or tg_op = 'UPDATE' and
         (select %1$s from (select old.*) o) <> (select %2$s from (select new.*) n) then
@@ -1649,9 +1839,10 @@ begin
     if tg_op = 'INSERT' or tg_op = 'UPDATE' and
         (select %6$s from (select old.*) o) <> (select %7$s from (select new.*) n) then
         %8$s %9$s from (select new.*) n %10$s;
-    end if;$body$,
+    end if;%11$s$body$,
             tracking_image(relation, of_key, 'o'), tracking_image(relation, of_key, 'n'), into_dead, of_old, tenant_of_old,
-            tracking_image(relation, counting, 'o'), tracking_image(relation, counting, 'n'), into_feed, of_new, tenant_of_new));
+            tracking_image(relation, counting, 'o'), tracking_image(relation, counting, 'n'), into_feed, of_new, tenant_of_new,
+            coalesce(tracking_row_touches(tracked, into_feed, counting), '')));
     end if;
 end $_$;
 

@@ -39,7 +39,7 @@ impl SourceError {
     /// Names the mapping, where it and nobody else is at fault.
     pub(super) fn of(self, plan: &Plan) -> Self {
         match self {
-            Self::Row(error) if matches!(class(&error), "42" | "22") => {
+            Self::Row(error) if matches!(class(&error), "42" | "22" | "54") => {
                 Self::Mapping { name: plan.name().to_owned(), error }
             }
             other => other,

@@ -67,6 +67,11 @@ async fn reads(session: &Client, statements: &[(String, String)], tenant: Uuid) 
     costs
 }
 
+async fn dearest_read(session: &Client, statements: &[(String, String)], tenant: Uuid) -> (i64, String) {
+    let all = reads(session, statements, tenant).await;
+    all.into_iter().map(|(name, cost)| (cost, name)).max().expect("some statements")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_was_read_under_a_held_snapshot_costs_nothing() {
     if !PrivateCluster::available() {
@@ -119,6 +124,12 @@ async fn a_feed_that_was_read_under_a_held_snapshot_costs_nothing() {
     holder.batch_execute("commit").await.expect("ends");
 }
 
+/// The lower bound without a look at what the transaction left.
+const OLDEST_OF_ALL: &str = r#"
+    create or replace function tail_start(tenancy uuid) returns xid8 language sql stable set search_path from current as $$
+        select least(p."fromXid", (select x from unnest(p."revisit") x order by x limit 1))
+        from "SequencerPass" p order by p."pass" desc limit 1 $$"#;
+
 /// A reader's lower bound is kept back by whatever runs anywhere in the server, and then looks at what has ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_of_another_database_costs_a_reader_nothing() {
@@ -161,11 +172,13 @@ async fn a_transaction_of_another_database_costs_a_reader_nothing() {
     let session = inside.connect().await;
     session.batch_execute("set enable_seqscan = off; set jit = off").await.expect("settings");
     reads(&session, &statements, tenant.id()).await;
-    let after = reads(&session, &statements, tenant.id()).await;
-    let after = after.into_iter().map(|(name, cost)| (cost, name)).max().expect("some statements");
+    let after = dearest_read(&session, &statements, tenant.id()).await;
     eprintln!("pages: {before:?} before, {meanwhile:?} while it runs, {after:?} when it has ended");
-    for dear in [meanwhile, after] {
+    for dear in [&meanwhile, &after] {
         assert!(dear.0 <= before.0 * 2 + 100, "pages: {before:?} before, {dear:?} after 20,000 changes");
     }
+    inside.sql(OLDEST_OF_ALL).await;
+    let oldest = dearest_read(&session, &statements, tenant.id()).await;
+    assert!(oldest.0 > after.0 * 3, "{oldest:?} against {after:?}");
     holder.batch_execute("commit").await.expect("ends");
 }

@@ -299,3 +299,79 @@ async fn what_cannot_be_computed_is_refused_with_what_to_do() {
     let create = "CREATE INDEX CONCURRENTLY ON \"public\".\"line_items\" (\"org_id\", \"invoice_id\")";
     assert!(said.contains(create), "{said}");
 }
+
+const CODES: &str = "
+    create table customers (id bigint primary key, org_id bigint not null, code text, name text, unique (org_id, code));
+    create table orders (id bigint primary key, org_id bigint not null, customer_code text);
+    create index on orders (org_id, id);
+    create index on orders (org_id, customer_code);";
+const ORDERS: &str = r#"
+name = "orders"
+event = "order"
+[source]
+schema = "public"
+table = "orders"
+tenant = "org_id"
+[target]
+table = "orders"
+key = ["id"]
+[[join]]
+table = "customers"
+alias = "customer"
+on = { code = "customer_code" }
+[[touch]]
+table = "customers"
+on = { code = "customer_code" }
+[[column]]
+name = "id"
+type = "bigint"
+expr = "s.id"
+[[column]]
+name = "customer"
+type = "text"
+expr = "customer.name"
+"#;
+
+/// One row at most, found by what is unique and no key; only some columns of it are watched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_joined_row_may_be_known_by_another_column() {
+    let mut application = Application::start(CODES).await;
+    application.stack.set("sync.heartbeat", "1s");
+    application.track("public.orders", "org_id").await;
+    let inside = application.stack.internal();
+    inside.sql("select track_table('customers', 'org_id', '{name}')").await;
+    let folder = application.stack.scratch().path().join("mappings");
+    std::fs::write(folder.join("orders.toml"), ORDERS).expect("our own folder");
+    let _workers = application.stack.start_workers().await;
+    let tenant = application.tenant("1").await;
+    inside
+        .sql(
+            "insert into customers select n, 1, 'code ' || n, 'name ' || n from generate_series(1, 5) n;
+             insert into orders select n, 1, 'code ' || n % 7 from generate_series(1, 40) n",
+        )
+        .await;
+    let target = tenant.target(application.stack.external(0)).mapping("orders").compare(Compared {
+        table: "orders".to_owned(),
+        inside: "select o.id, c.name from orders o left join customers c on c.code = o.customer_code and c.org_id = o.org_id
+                 where o.org_id = 1"
+            .to_owned(),
+        outside: "select id, customer from orders".to_owned(),
+        columns: 2,
+    });
+    let target = target.add().await;
+    target.caught_up().await;
+    let recorded =
+        r#"select "touches"::text || "touchesSettled" from "TrackedTable" where "name" = 'public.customers'"#;
+    application.becomes(recorded, "{code}true").await;
+    for change in [
+        "update customers set name = 'another' where id = 1",
+        "update customers set code = 'code 6' where id = 2",
+        "update customers set code = case id when 3 then 'code 0' else null end where id in (3, 4)",
+        "delete from customers where id = 5",
+        "insert into customers values (9, 1, 'code 4', 'new')",
+        "update customers set org_id = 2 where id = 9",
+    ] {
+        inside.sql(change).await;
+        target.caught_up().await;
+    }
+}

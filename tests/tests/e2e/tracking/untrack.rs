@@ -37,6 +37,14 @@ async fn the_dump_is_the_same_as_before() {
     }
     place.sql("insert into app.invoices (org_id) values (1); insert into app.events values (1, '1', 1), (1, '1', 11)").await;
     place.sql("insert into app.first values (2, '1', 2); truncate app.second").await;
+    // As for a mapping that finds rows by a column that is not in the key.
+    place.sql(r#"select record_touches('{app.invoices,app.events}', array['["code"]', '["org_id"]'])"#).await;
+    place.sql("update app.invoices set code = 'x'; truncate app.first").await;
+    assert_eq!(
+        place.value(r#"select count(*) from "ChangedRow" where "tableName" like '% (touches)'"#).await,
+        "2"
+    );
+    assert_eq!(place.value(r#"select count(*) from "TrackingFault""#).await, "0");
     assert_ne!(dump(&place), before);
     for table in ["app.invoices", "app.events"] {
         cli.json(&["table", "untrack", table]).await;

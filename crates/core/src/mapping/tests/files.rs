@@ -33,8 +33,14 @@ fn missing_and_unknown_keys() {
         "alais = \"email\"\n",
         "\
 m.toml:12: [[join]] needs alias
-m.toml:14: [[join]] has no key \"alais\" (known: schema, table, alias, tenant, on, where)
+m.toml:14: [[join]] has no key \"alais\" (known: schema, table, alias, tenant, on, where, aggregate)
 m.toml:34: email.value: email is no alias here (known: s)",
+    );
+    refused(
+        "where = \"email.\\\"type\\\" = 'EMAIL'\"",
+        "aggregate = {}",
+        "\
+m.toml:16: aggregate must be what is computed, such as { total = \"sum(…)\" }",
     );
     refused("type = \"uuid\"\n", "", "m.toml:25: [[column]] needs type");
     refused("expr = 's.\"projectUserId\"'\n", "", "m.toml:25: [[column]] needs expr");

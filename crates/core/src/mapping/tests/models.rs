@@ -1,6 +1,6 @@
 //! What follows from a mapping: fingerprint, reads, dependencies, DDL, JSON.
 
-use super::{GOOD, mapping, spoilt};
+use super::{GOOD, mapping, parse, spoilt};
 use crate::mapping::names::{quote_ident, quote_literal};
 use crate::mapping::{Dependency, check_set, ddl, dependencies, left_joins, reads};
 
@@ -63,6 +63,28 @@ fn the_tenant_wall_is_the_engines() {
         " LEFT JOIN \"in ner\".\"ContactChannel\" \"email\" ON \"email\".\"tenancyId\" = s.\"tenancyId\" \
          AND \"email\".\"projectUserId\" = s.\"projectUserId\" AND (true or email.\"type\" = 'EMAIL')"
     );
+}
+
+/// What is computed from many rows is one row, of the same tenant; columns know nothing else of those rows.
+#[test]
+fn what_is_computed_is_one_row_behind_the_same_wall() {
+    let text = spoilt(
+        "where = \"email.\\\"type\\\" = 'EMAIL'\"",
+        "where = \"true or email.\\\"type\\\" = 'EMAIL'\"\naggregate = { all = \"string_agg(email.\\\"value\\\", ',')\" }",
+    );
+    let refused = parse("m.toml", &text).expect_err("a column of a row").to_string();
+    assert!(refused.contains("email.value is not among what the join computes (all)"), "{refused}");
+    let computing = mapping(&text.replace("email.\\\"value\\\", ''", "email.\\\"all\\\", ''"));
+    assert_eq!(
+        left_joins(&computing, "ours"),
+        " LEFT JOIN LATERAL (SELECT (string_agg(email.\"value\", ',')) as \"all\" FROM \"ours\".\"ContactChannel\" \"email\" \
+         WHERE \"email\".\"tenancyId\" = s.\"tenancyId\" AND \"email\".\"projectUserId\" = s.\"projectUserId\" \
+         AND (true or email.\"type\" = 'EMAIL') HAVING true) \"email\" ON true"
+    );
+    let read = reads(std::slice::from_ref(&computing));
+    let channel: Vec<_> = read["ContactChannel"].iter().map(String::as_str).collect();
+    assert_eq!(channel, ["projectUserId", "tenancyId", "type", "value"]);
+    assert_ne!(computing.fingerprint(), mapping(GOOD).fingerprint());
 }
 
 #[test]
