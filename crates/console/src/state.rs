@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use tenant_sync_core::config::{Config, Database};
+use tenant_sync_core::config::Config;
 use tenant_sync_core::db::Internal;
 use tokio_util::sync::CancellationToken;
 
@@ -43,8 +43,8 @@ impl Console {
     /// Something in the configuration cannot be used.
     pub fn new(config: Arc<Config>, stopping: CancellationToken) -> anyhow::Result<Self> {
         let access = Access::new(&config.console)?;
-        let statement_timeout = config.console.query_timeout.min(config.database.statement_timeout);
-        let database = Database { statement_timeout, ..config.database.clone() };
+        let mut database = config.database.clone();
+        database.statement_timeout = config.console.query_timeout.min(database.statement_timeout);
         let internal = Internal::new(&database, "console")?;
         Ok(Self(Arc::new(Shared { config, internal, access, openapi: crate::api::document(), stopping })))
     }

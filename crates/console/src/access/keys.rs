@@ -12,7 +12,7 @@ const NAME_CHARACTERS_MAX: usize = 64;
 
 /// Why the keys cannot be used. No variant carries a key.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum KeysError {
+pub(crate) enum KeysError {
     #[error(
         "console.admin_keys is empty: the console needs at least one entry name:key, for example \
          \"ann:$(openssl rand -hex 24)\""

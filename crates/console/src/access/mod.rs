@@ -21,7 +21,7 @@ use limit::FailedLogins;
 
 /// Keys, sessions and failed logins.
 #[derive(Debug)]
-pub struct Access {
+pub(crate) struct Access {
     keys: Keys,
     failed: FailedLogins,
     session_lifetime: std::time::Duration,
