@@ -19,6 +19,7 @@ mod rounds;
 mod run;
 mod schema;
 mod shutdown;
+mod switches;
 mod tasks;
 
 pub use fuse::{Fusebox, Switch};
@@ -28,4 +29,5 @@ pub use lifecycle::{Worker, WorkerError};
 pub use rounds::{Rounding, Rounds};
 pub use run::{main, main_with_once};
 pub use shutdown::finish_step;
+pub use switches::{SwitchChange, Switches, switches, throw_switches};
 pub use tasks::{TaskError, Tasks};
