@@ -8,13 +8,17 @@
 //! the internal Postgres is away, saying so, and never connects to a target but to check one.
 
 mod access;
+pub mod activity;
 mod api;
 mod audit;
+pub mod cache;
 mod http;
+pub mod metrics;
 mod pages;
 mod routes;
 mod serve;
 mod state;
+pub mod users;
 
 use std::sync::Arc;
 
@@ -50,6 +54,11 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         }
     };
     tracing::info!(address = format!("http://{address}"), "serving");
+    if console.config.database.user_tables {
+        worker.spawn("activity", activity::run(console.clone(), worker.stopping()));
+        worker.spawn("search", users::search::run(console.internal.clone(), worker.stopping()));
+    }
+    worker.spawn("cache", cache::run(console.internal.clone(), worker.stopping()));
     let ending = worker.stopping();
     worker.spawn("http", async move {
         tokio::pin!(server);

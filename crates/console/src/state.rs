@@ -8,6 +8,9 @@ use tenant_sync_core::db::Internal;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::activity::Activity;
+use crate::cache::Cache;
+use crate::http::Problem;
 
 /// Handle to what all handlers share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,6 +25,10 @@ pub struct Shared {
     pub(crate) internal: Internal,
     /// Keys, sessions and failed logins.
     pub(crate) access: Access,
+    /// What the tenants' users did, brought up to date.
+    pub(crate) activity: Activity,
+    /// Answers that are expensive to work out.
+    pub(crate) cache: Cache<Problem>,
     /// The OpenAPI document.
     pub(crate) openapi: Arc<serde_json::Value>,
     /// Cancelled when the console shall stop.
@@ -46,6 +53,14 @@ impl Console {
         let mut database = config.database.clone();
         database.statement_timeout = config.console.query_timeout.min(database.statement_timeout);
         let internal = Internal::new(&database, "console")?;
-        Ok(Self(Arc::new(Shared { config, internal, access, openapi: crate::api::document(), stopping })))
+        Ok(Self(Arc::new(Shared {
+            activity: Activity::new(internal.clone()),
+            cache: Cache::new(internal.clone()),
+            config,
+            internal,
+            access,
+            openapi: crate::api::document(),
+            stopping,
+        })))
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use sync;
 
 /// What needs a key. A module of the API adds its table here.
 fn guarded() -> Routes {
-    Routes::default().and(fusebox::routes())
+    Routes::default().and(fusebox::routes()).and(crate::users::routes()).and(crate::metrics::routes())
 }
 
 /// What needs none.
