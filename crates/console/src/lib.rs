@@ -28,6 +28,7 @@ use tenant_sync_core::worker::{Kind, Worker};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use http::Problem;
 pub use state::Console;
 
 /// Runs a console until `shutdown`.

@@ -51,7 +51,7 @@ pub(super) async fn prepare(services: &Services, config: &Config, output: Output
     let internal = Internal::new(&config.database, "demo")?;
     let mut tenancies = Vec::new();
     for users in USERS {
-        tenancies.extend(seed(&internal, 1, users).await?);
+        tenancies.extend(seed(&internal, 1, users, None).await?);
     }
     let (users, channels) =
         tenancies.iter().fold((0, 0), |(u, c), seeded| (u + seeded.users, c + seeded.contact_channels));

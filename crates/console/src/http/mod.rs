@@ -10,5 +10,5 @@ mod query;
 pub(crate) use at::At;
 pub(crate) use body::{Body, Json};
 pub(crate) use path::PathParameters;
-pub(crate) use problem::Problem;
+pub use problem::Problem;
 pub(crate) use query::Query;

@@ -12,7 +12,7 @@ use tokio_postgres::error::SqlState;
 
 /// Why a request is not answered as asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// Which kind of problem it is; stays the same.
     #[serde(rename = "type")]
     kind: String,

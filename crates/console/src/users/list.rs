@@ -136,6 +136,20 @@ pub async fn list(console: &Console, query: &UsersQuery) -> Result<UsersPage, Pr
     })
 }
 
+/// How the server gets a page, and how long it takes: what `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)` says of its one statement.
+///
+/// # Errors
+/// As [`list`].
+pub async fn plan(console: &Console, query: &UsersQuery) -> Result<serde_json::Value, Problem> {
+    console.activity.catch_up(PATIENCE).await?;
+    let client = console.internal.get().await?;
+    let term = match query.searched()? {
+        Some(text) => Some(search::Term::of(text, search::is_indexed(&client).await?)),
+        None => None,
+    };
+    Ok(sql::plan(&client, query, query.after()?.as_ref(), term.as_ref()).await?)
+}
+
 /// The ten who come first in an order, latest first.
 pub(crate) async fn latest(
     client: &deadpool_postgres::Object,

@@ -11,7 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 pub(crate) use list::latest;
-pub use list::{Channel, SignInMethod, User, UsersPage, list};
+pub use list::{Channel, SignInMethod, User, UsersPage, list, plan};
 pub use query::{Anonymous, OrderBy, UsersQuery};
 
 use crate::http::{Json, PathParameters, Problem, Query};

@@ -34,7 +34,28 @@ pub(super) async fn page(
     after: Option<&Cursor>,
     term: Option<&Term>,
 ) -> Result<Vec<Row>, Error> {
-    let text = statement(query, after.is_some(), term);
+    run(client, "", query, after, term).await
+}
+
+/// What the server says about a page instead of giving it: its plan, executed, as JSON.
+pub(super) async fn plan(
+    client: &Object,
+    query: &UsersQuery,
+    after: Option<&Cursor>,
+    term: Option<&Term>,
+) -> Result<serde_json::Value, Error> {
+    let rows = run(client, "explain (analyze, buffers, format json) ", query, after, term).await?;
+    Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
+}
+
+async fn run(
+    client: &Object,
+    before: &str,
+    query: &UsersQuery,
+    after: Option<&Cursor>,
+    term: Option<&Term>,
+) -> Result<Vec<Row>, Error> {
+    let text = format!("{before}{}", statement(query, after.is_some(), term));
     let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&query.tenancy_id, Type::UUID)];
     if let Some(after) = after {
         parameters.push((&after.at, Type::TEXT));
