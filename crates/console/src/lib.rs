@@ -10,11 +10,15 @@
 mod access;
 mod api;
 mod audit;
+mod events;
 mod http;
 mod pages;
 mod routes;
+mod samples;
 mod serve;
 mod state;
+mod status;
+mod targets;
 
 use std::sync::Arc;
 
@@ -50,6 +54,8 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         }
     };
     tracing::info!(address = format!("http://{address}"), "serving");
+    worker.spawn("events", events::run(console.clone(), worker.stopping()));
+    worker.spawn("samples", samples::run(console, worker.stopping()));
     let ending = worker.stopping();
     worker.spawn("http", async move {
         tokio::pin!(server);
