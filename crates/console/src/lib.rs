@@ -12,12 +12,16 @@ pub mod activity;
 mod api;
 mod audit;
 pub mod cache;
+mod events;
 mod http;
 pub mod metrics;
 mod pages;
 mod routes;
+mod samples;
 mod serve;
 mod state;
+mod status;
+mod targets;
 pub mod users;
 
 use std::sync::Arc;
@@ -60,6 +64,8 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         worker.spawn("search", users::search::run(console.internal.clone(), worker.stopping()));
     }
     worker.spawn("cache", cache::run(console.internal.clone(), worker.stopping()));
+    worker.spawn("events", events::run(console.clone(), worker.stopping()));
+    worker.spawn("samples", samples::run(console, worker.stopping()));
     let ending = worker.stopping();
     worker.spawn("http", async move {
         tokio::pin!(server);

@@ -75,11 +75,17 @@ pub(super) async fn prepare(services: &Services, config: &Config, output: Output
         targets.push(add_target(&desk, services, &tenancies[tenancy], id, database, mapping).await?);
     }
     output.progress(&format!("{} targets, each in a database of its own\n", targets.len()));
-    Ok(Stage { internal, mappings: desk.mappings, tenancies, targets, schema: config.sync.schema.clone() })
+    Ok(Stage {
+        internal,
+        mappings: desk.mappings.clone(),
+        tenancies,
+        targets,
+        schema: config.sync.schema.clone(),
+    })
 }
 
 async fn add_target(
-    desk: &Desk<'_>,
+    desk: &Desk,
     services: &Services,
     tenancy: &Seeded,
     id: &str,

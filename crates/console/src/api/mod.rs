@@ -1,7 +1,10 @@
 //! The admin API: `/api/v1/…`.
 
-mod fusebox;
+pub(crate) mod fusebox;
+mod mappings;
+mod passes;
 mod session;
+pub(crate) mod tenancies;
 
 use std::sync::Arc;
 
@@ -10,10 +13,10 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Router, middleware};
 use serde_json::Value;
 
-use crate::access;
 use crate::http::{Json, Problem, Query};
 use crate::routes::{Routes, endpoint};
 use crate::state::Console;
+use crate::{access, audit, events, samples, status, targets};
 
 /// Everything about syncing.
 macro_rules! sync {
@@ -25,7 +28,18 @@ pub(crate) use sync;
 
 /// What needs a key. A module of the API adds its table here.
 fn guarded() -> Routes {
-    Routes::default().and(fusebox::routes()).and(crate::users::routes()).and(crate::metrics::routes())
+    Routes::default()
+        .and(status::routes())
+        .and(fusebox::routes())
+        .and(targets::routes())
+        .and(passes::routes())
+        .and(mappings::routes())
+        .and(tenancies::routes())
+        .and(audit::routes())
+        .and(events::routes())
+        .and(samples::routes())
+        .and(crate::users::routes())
+        .and(crate::metrics::routes())
 }
 
 /// What needs none.

@@ -1,11 +1,17 @@
 //! Every statement on "AuditEntry": what operators did through the console.
 
+pub(crate) mod api;
+
+use std::time::Duration;
+
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
 use tokio_postgres::Error;
 use uuid::Uuid;
 
 use crate::access::Operator;
+
+pub(crate) use api::routes;
 
 /// A change that an operator made.
 #[derive(Debug)]
@@ -54,4 +60,15 @@ pub(crate) async fn record<C: GenericClient>(
         )
         .await?;
     Ok(())
+}
+
+/// Most entries that one call of [`purge`] removes.
+const PURGED_MAX: i64 = 1_000;
+
+/// Removes entries that are older than this, the oldest first.
+pub(crate) async fn purge<C: GenericClient>(client: &C, retention: Duration) -> Result<u64, Error> {
+    let sql = r#"delete from "AuditEntry" where "id" in (
+                     select "id" from "AuditEntry" where "at" < now() - $1 * interval '1 second'
+                     order by "at" limit $2 for update skip locked)"#;
+    client.execute(sql, &[&retention.as_secs_f64(), &PURGED_MAX]).await
 }

@@ -39,7 +39,8 @@ mod tests {
         for good in [MIN, Duration::from_secs(60), MAX] {
             assert!(Ttl::new(good).is_ok());
         }
-        for bad in [Duration::ZERO, Duration::from_millis(999), MAX + Duration::from_nanos(1), Duration::MAX] {
+        for bad in [Duration::ZERO, Duration::from_millis(999), MAX + Duration::from_nanos(1), Duration::MAX]
+        {
             assert_eq!(Ttl::new(bad), Err(BadTtl(bad)));
         }
     }

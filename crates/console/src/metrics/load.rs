@@ -27,7 +27,12 @@ pub(super) async fn metrics(
     let today = now.to_offset(time::UtcOffset::UTC).date();
     let anonymous = if include_anonymous { Anonymous::Included } else { Anonymous::Left };
     let query = UsersQuery { anonymous, ..UsersQuery::of(tenancy_id) };
-    let asked = sql::Asked { tenancy_id, include_anonymous, first_day: today - time::Duration::days(DAYS - 1), today };
+    let asked = sql::Asked {
+        tenancy_id,
+        include_anonymous,
+        first_day: today - time::Duration::days(DAYS - 1),
+        today,
+    };
     let (sign_ups, active, countries, methods, recently_registered, recently_active) = tokio::try_join!(
         sql::sign_ups(&client, &asked),
         sql::active_users(&client, &asked),

@@ -99,11 +99,7 @@ pub(crate) fn routes() -> Routes {
     let description = endpoint(
         "A tenant's users in numbers; worked out at most once a minute, the header Age says how long ago",
     )
-    .parameter(
-        "include_anonymous",
-        "Anonymous users, too",
-        json!({ "type": "boolean", "default": false }),
-    )
+    .parameter("include_anonymous", "Anonymous users, too", json!({ "type": "boolean", "default": false }))
     .answers::<Metrics>();
     Routes::default().get("/api/v1/tenancies/{tenancy_id}/metrics", show, description)
 }

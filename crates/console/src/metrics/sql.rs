@@ -101,11 +101,8 @@ from "AuthMethod" m where m."tenancyId" = $1 and m."projectUserId" is not null{o
 group by 1, 2 order by 3 desc, 1, 2 limit {METHODS_MAX}"#
     );
     let rows = client.query_typed(&text, &[(&asked.tenancy_id, Type::UUID)]).await?;
-    let count = |row: &tokio_postgres::Row| MethodCount {
-        kind: row.get(0),
-        provider: row.get(1),
-        users: row.get(2),
-    };
+    let count =
+        |row: &tokio_postgres::Row| MethodCount { kind: row.get(0), provider: row.get(1), users: row.get(2) };
     Ok(rows.iter().map(count).collect())
 }
 
@@ -114,9 +111,5 @@ fn known(asked: &Asked, users: &str) -> String {
 }
 
 fn days(asked: &Asked) -> [(&(dyn ToSql + Sync), Type); 3] {
-    [
-        (&asked.tenancy_id, Type::UUID),
-        (&asked.first_day, Type::DATE),
-        (&asked.today, Type::DATE),
-    ]
+    [(&asked.tenancy_id, Type::UUID), (&asked.first_day, Type::DATE), (&asked.today, Type::DATE)]
 }

@@ -79,7 +79,7 @@ pub struct Channel {
 }
 
 /// A way to sign in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SignInMethod {
     /// `password`, `otp`, `passkey` or `oauth`
@@ -136,7 +136,7 @@ pub async fn list(console: &Console, query: &UsersQuery) -> Result<UsersPage, Pr
     })
 }
 
-/// How the server gets a page, and how long it takes: what `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)` says of its one statement.
+/// How the server gets a page, and how long it takes: what `EXPLAIN (ANALYZE, FORMAT JSON)` says of its one statement.
 ///
 /// # Errors
 /// As [`list`].
@@ -166,6 +166,7 @@ fn user(row: &Row) -> User {
     let mut methods = row.get::<_, Json<Vec<SignInMethod>>>("methods").0;
     let more_channels = channels.len() > sql::PARTS_MAX;
     let more_sign_in_methods = methods.len() > sql::PARTS_MAX;
+    methods.sort();
     channels.truncate(sql::PARTS_MAX);
     methods.truncate(sql::PARTS_MAX);
     let primary = channels.iter().find(|channel| channel.is_primary && channel.kind == "EMAIL");

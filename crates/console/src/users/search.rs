@@ -113,7 +113,10 @@ pub(crate) async fn run(internal: Internal, stopping: CancellationToken) -> Resu
                     tracing::info!(reason, "users are searched by prefixes; pg_trgm would find parts, too");
                 }
                 Prepared::Nothing(reason) => {
-                    tracing::info!(reason, "there are no search indexes; they need the owner of \"ProjectUser\"");
+                    tracing::info!(
+                        reason,
+                        "there are no search indexes; they need the owner of \"ProjectUser\""
+                    );
                 }
             }
             done = true;
@@ -165,7 +168,8 @@ async fn prepare_with(client: &Client) -> Result<Prepared, Error> {
 async fn extension(client: &Client, name: &str) -> Result<Result<String, String>, Error> {
     let find = "select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = $1";
     let mut refusal = String::new();
-    for create in [format!("create extension {name} with schema public"), format!("create extension {name}")] {
+    for create in [format!("create extension {name} with schema public"), format!("create extension {name}")]
+    {
         let found = client.query_typed(find, &[(&name, Type::TEXT)]).await?;
         if let Some(row) = found.first() {
             return Ok(Ok(row.get(0)));

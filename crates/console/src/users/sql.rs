@@ -19,8 +19,8 @@ use super::search::Term;
 /// Channels and methods of one user that are shown.
 pub(super) const PARTS_MAX: usize = 20;
 /// Users that a search walks before it asks the search indexes, for each one that is wanted.
-const WALK_FACTOR: i64 = 20;
-const WALK_MIN: i64 = 2_000;
+const WALK_FACTOR: i64 = 10;
+const WALK_MIN: i64 = 1_000;
 
 pub(super) async fn is_tenancy(client: &Object, tenancy_id: Uuid) -> Result<bool, Error> {
     let text = r#"select exists (select from "Tenancy" where "id" = $1)"#;
@@ -44,7 +44,8 @@ pub(super) async fn plan(
     after: Option<&Cursor>,
     term: Option<&Term>,
 ) -> Result<serde_json::Value, Error> {
-    let rows = run(client, "explain (analyze, buffers, format json) ", query, after, term).await?;
+    let rows =
+        run(client, "explain (analyze, timing off, buffers, format json) ", query, after, term).await?;
     Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
 }
 
@@ -76,6 +77,11 @@ fn statement(query: &UsersQuery, continues: bool, term: Option<&Term>) -> String
         Some(term) => searched(&order, query.anonymous, term, wanted, if continues { "$4" } else { "$2" }),
     };
     let way = order.way();
+    let (activity, last_active) = match query.order_by {
+        OrderBy::SignedUpAt => (ACTIVITY, LAST_ACTIVE),
+        // It is the place in the order.
+        OrderBy::LastActiveAt => ("", "k.at"),
+    };
     format!(
         r#"with {keys}
 select k.id, u."displayName", u."profileImageUrl", u."isAnonymous", c.list as channels, m.list as methods,
@@ -83,7 +89,7 @@ select k.id, u."displayName", u."profileImageUrl", u."isAnonymous", c.list as ch
     case when isfinite(k.at) then to_char(k.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"') else k.at::text end as cursor_at
 from keys k
 join "ProjectUser" u on u."tenancyId" = $1 and u."projectUserId" = k.id
-left join "UserActivity" a on a."tenancyId" = $1 and a."projectUserId" = k.id
+{activity}
 cross join lateral (
     select coalesce(json_agg(json_build_object('id', c."id", 'type', c."type", 'value', c."value", 'isPrimary', c."isPrimary",
         'isVerified', c."isVerified", 'usedForAuth', c."usedForAuth")), '[]') as list
@@ -91,11 +97,10 @@ cross join lateral (
           order by c."isPrimary" desc, c."createdAt", c."id" limit {parts}) c) c
 cross join lateral (
     select coalesce(json_agg(json_build_object('type', m."type", 'provider', m."provider")), '[]') as list
-    from (select m.* from "AuthMethod" m where m."tenancyId" = $1 and m."projectUserId" = k.id
-          order by m."type", m."provider", m."id" limit {parts}) m) m
+    from (select m.* from "AuthMethod" m where m."tenancyId" = $1 and m."projectUserId" = k.id limit {parts}) m) m
 order by k.at {way}, k.id {way}"#,
         signed_up = shown(SIGNED_UP),
-        last_active = shown(LAST_ACTIVE),
+        last_active = shown(last_active),
         parts = PARTS_MAX + 1,
     )
 }
@@ -103,6 +108,8 @@ order by k.at {way}, k.id {way}"#,
 const SIGNED_UP: &str = r#"coalesce(u."signedUpAt", u."createdAt")"#;
 const LAST_ACTIVE: &str =
     r#"coalesce(greatest(u."lastActiveAt", a."eventAt"), u."signedUpAt", u."createdAt")"#;
+
+const ACTIVITY: &str = r#"left join "UserActivity" a on a."tenancyId" = $1 and a."projectUserId" = k.id"#;
 
 /// Instants that have no date in four digits are shown as the first or last that has.
 fn shown(instant: &str) -> String {
@@ -153,7 +160,11 @@ impl Order {
     fn range(&self) -> String {
         let (at, id) = self.columns();
         let side = if self.desc { "<" } else { ">" };
-        if self.continues { format!(" and ({at}, {id}) {side} ($2::timestamptz, $3::uuid)") } else { String::new() }
+        if self.continues {
+            format!(" and ({at}, {id}) {side} ($2::timestamptz, $3::uuid)")
+        } else {
+            String::new()
+        }
     }
 }
 
@@ -195,8 +206,8 @@ fn searched(order: &Order, anonymous: Anonymous, term: &Term, wanted: i64, patte
         r#"walked as materialized ({walk}),
 found as materialized (
     select w.id, w.at from walked w
-    where {name_walked} or exists (
-        select from "ContactChannel" c where c."tenancyId" = $1 and c."projectUserId" = w.id and {address})
+    where {name_walked} or coalesce((
+        select true from "ContactChannel" c where c."tenancyId" = $1 and c."projectUserId" = w.id and {address} limit 1), false)
     limit {wanted}),
 enough as materialized (
     select (select count(*) from found) >= {wanted} or (select count(*) from walked) < {walk_max} as is_enough),

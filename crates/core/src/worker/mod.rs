@@ -4,6 +4,7 @@
 //! spawns its named tasks on it and ends with [`Worker::run`]. Several workers can live in one process:
 //! nothing here but logging, metrics and failpoints belongs to the process.
 
+mod activity;
 pub mod backoff;
 pub mod failpoint;
 pub mod fuse;
@@ -22,6 +23,7 @@ mod shutdown;
 mod switches;
 mod tasks;
 
+pub use activity::Activity;
 pub use fuse::{Fusebox, Switch};
 pub use health::Health;
 pub use instance::{Kind, instance_id};

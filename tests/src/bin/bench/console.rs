@@ -69,7 +69,8 @@ async fn seeded(users: &str, events: &str) -> Seeded {
 
 async fn metrics_of_ten_thousand() -> Value {
     let seeded = seeded("10000", EVENTS).await;
-    let plain = plain::median(PLAIN_ROUNDS, async || plain::metrics(&seeded.plain, seeded.tenancy).await).await;
+    let plain =
+        plain::median(PLAIN_ROUNDS, async || plain::metrics(&seeded.plain, seeded.tenancy).await).await;
     let ask = async || drop(metrics::of(&seeded.console, seeded.tenancy, false).await.expect("metrics"));
     let forget = r#"delete from "CacheEntry""#;
     let mut cold = Vec::new();
@@ -86,7 +87,11 @@ async fn metrics_of_ten_thousand() -> Value {
     println!("  a query a relation, no cache {:>9.2} ms", millis(plain));
     println!("  cold (the cache is empty)    {:>9.2} ms   {cold_ratio:.0}x (goal 3x)", millis(cold));
     println!("  warm                         {:>9.2} ms   {warm_ratio:.0}x (goal 10x)", millis(warm));
-    println!("  seeding took {:.1} s, folding all events {:.1} s", seeded.insert.as_secs_f64(), seeded.fold.as_secs_f64());
+    println!(
+        "  seeding took {:.1} s, folding all events {:.1} s",
+        seeded.insert.as_secs_f64(),
+        seeded.fold.as_secs_f64()
+    );
     json!({"plainMillis": millis(plain), "coldMillis": millis(cold), "warmMillis": millis(warm), "coldRatio": cold_ratio,
            "warmRatio": warm_ratio, "seedMillis": millis(seeded.insert), "foldMillis": millis(seeded.fold)})
 }

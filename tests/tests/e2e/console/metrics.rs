@@ -33,25 +33,80 @@ select '{$user-activity}', "data" || '{"projectId": "stranger"}' from "Event" li
 const ACTIVE: &str = r#"'$user-activity' = any (e."systemEventTypeIds") and e."data" ->> 'projectId' = 'acme' and e."data" ->> 'branchId' = 'main'"#;
 const DAYS: &str = "generate_series((now() at time zone 'UTC')::date - 30, (now() at time zone 'UTC')::date, interval '1 day') d (day)";
 
+/// When a user `u` was last active.
+fn last_active() -> String {
+    format!(
+        r#"coalesce(greatest(u."lastActiveAt", (select max(e."eventStartedAt") from "Event" e where {ACTIVE} and e."data" ->> 'userId' = u."projectUserId"::text)), u."signedUpAt", u."createdAt")"#
+    )
+}
+
+/// The latest known country of a user `u`.
+fn latest_country() -> String {
+    format!(
+        r#"(select i."countryCode" from "Event" e join "EventIpInfo" i on i."id" = e."endUserIpInfoGuessId" where {ACTIVE}
+        and e."data" ->> 'userId' = u."projectUserId"::text and i."countryCode" is not null order by e."eventStartedAt" desc limit 1)"#
+    )
+}
+
 /// Each part of the metrics, as plain SQL says it: one line an entry.
 async fn expected(tenant: &Tenant, anonymous: bool) -> Vec<(&'static str, Vec<String>)> {
-    let (users, events) = if anonymous { ("true", "true") } else { (r#"not u."isAnonymous""#, r#"coalesce(e."data" ->> 'isAnonymous', 'false') <> 'true'"#) };
-    let last = format!(r#"coalesce(greatest(u."lastActiveAt", (select max(e."eventStartedAt") from "Event" e where {ACTIVE} and e."data" ->> 'userId' = u."projectUserId"::text)), u."signedUpAt", u."createdAt")"#);
-    let country = format!(r#"(select i."countryCode" from "Event" e join "EventIpInfo" i on i."id" = e."endUserIpInfoGuessId" where {ACTIVE}
-        and e."data" ->> 'userId' = u."projectUserId"::text and i."countryCode" is not null order by e."eventStartedAt" desc limit 1)"#);
+    let (users, events) = if anonymous {
+        ("true", "true")
+    } else {
+        (r#"not u."isAnonymous""#, r#"coalesce(e."data" ->> 'isAnonymous', 'false') <> 'true'"#)
+    };
+    let (last, country) = (last_active(), latest_country());
     let parts = [
-        ("totalUsers", format!(r#"select count(*) from "ProjectUser" u where u."tenancyId" = $T and {users}"#)),
-        ("dailySignUps", format!(r#"select d.day::date, (select count(*) from "ProjectUser" u where u."tenancyId" = $T and {users}
-            and (coalesce(u."signedUpAt", u."createdAt") at time zone 'UTC')::date = d.day) from {DAYS} order by 1"#)),
-        ("dailyActiveUsers", format!(r#"select d.day::date, (select count(distinct e."data" ->> 'userId') from "Event" e where {ACTIVE} and {events}
-            and (e."eventStartedAt" at time zone 'UTC')::date = d.day) from {DAYS} order by 1"#)),
-        ("usersByCountry", format!(r#"select c.country, count(*) from (select {country} as country from "ProjectUser" u where u."tenancyId" = $T and {users}) c
-            where c.country is not null group by 1 order by 2 desc, 1"#)),
-        ("usersWithoutCountry", format!(r#"select count(*) from "ProjectUser" u where u."tenancyId" = $T and {users} and {country} is null"#)),
-        ("recentlyRegistered", format!(r#"select u."projectUserId" from "ProjectUser" u where u."tenancyId" = $T and {users} order by coalesce(u."signedUpAt", u."createdAt") desc, 1 desc limit 10"#)),
-        ("recentlyActive", format!(r#"select u."projectUserId" from "ProjectUser" u where u."tenancyId" = $T and {users} order by {last} desc, 1 desc limit 10"#)),
-        ("signInMethods", format!(r#"select m."type", m."provider", count(distinct m."projectUserId") from "AuthMethod" m join "ProjectUser" u using ("tenancyId", "projectUserId")
-            where m."tenancyId" = $T and {users} group by 1, 2 order by 3 desc, 1, 2"#)),
+        (
+            "totalUsers",
+            format!(r#"select count(*) from "ProjectUser" u where u."tenancyId" = $T and {users}"#),
+        ),
+        (
+            "dailySignUps",
+            format!(
+                r#"select d.day::date, (select count(*) from "ProjectUser" u where u."tenancyId" = $T and {users}
+            and (coalesce(u."signedUpAt", u."createdAt") at time zone 'UTC')::date = d.day) from {DAYS} order by 1"#
+            ),
+        ),
+        (
+            "dailyActiveUsers",
+            format!(
+                r#"select d.day::date, (select count(distinct e."data" ->> 'userId') from "Event" e where {ACTIVE} and {events}
+            and (e."eventStartedAt" at time zone 'UTC')::date = d.day) from {DAYS} order by 1"#
+            ),
+        ),
+        (
+            "usersByCountry",
+            format!(
+                r#"select c.country, count(*) from (select {country} as country from "ProjectUser" u where u."tenancyId" = $T and {users}) c
+            where c.country is not null group by 1 order by 2 desc, 1"#
+            ),
+        ),
+        (
+            "usersWithoutCountry",
+            format!(
+                r#"select count(*) from "ProjectUser" u where u."tenancyId" = $T and {users} and {country} is null"#
+            ),
+        ),
+        (
+            "recentlyRegistered",
+            format!(
+                r#"select u."projectUserId" from "ProjectUser" u where u."tenancyId" = $T and {users} order by coalesce(u."signedUpAt", u."createdAt") desc, 1 desc limit 10"#
+            ),
+        ),
+        (
+            "recentlyActive",
+            format!(
+                r#"select u."projectUserId" from "ProjectUser" u where u."tenancyId" = $T and {users} order by {last} desc, 1 desc limit 10"#
+            ),
+        ),
+        (
+            "signInMethods",
+            format!(
+                r#"select m."type", m."provider", count(distinct m."projectUserId") from "AuthMethod" m join "ProjectUser" u using ("tenancyId", "projectUserId")
+            where m."tenancyId" = $T and {users} group by 1, 2 order by 3 desc, 1, 2"#
+            ),
+        ),
     ];
     let mut all = Vec::new();
     for (name, sql) in parts {
@@ -69,7 +124,10 @@ fn shown(metrics: &Value) -> Vec<(&'static str, Vec<String>)> {
     };
     let lines = |name: &str, fields: &[&str]| -> Vec<String> {
         let entries = metrics[name].as_array().unwrap_or_else(|| panic!("{name}: {metrics}"));
-        entries.iter().map(|entry| fields.iter().map(|field| text(&entry[*field])).collect::<Vec<_>>().join("|")).collect()
+        entries
+            .iter()
+            .map(|entry| fields.iter().map(|field| text(&entry[*field])).collect::<Vec<_>>().join("|"))
+            .collect()
     };
     vec![
         ("totalUsers", vec![text(&metrics["totalUsers"])]),
@@ -103,7 +161,11 @@ async fn every_number_is_what_plain_sql_says() {
     tenant.sql(ACTIVITY).await;
     agrees(&tenant).await;
     // More of everything, and what was not known becomes so.
-    tenant.sql(r#"update "EventIpInfo" set "countryCode" = 'CH' where "countryCode" is null and "ip" like '%0'"#).await;
+    tenant
+        .sql(
+            r#"update "EventIpInfo" set "countryCode" = 'CH' where "countryCode" is null and "ip" like '%0'"#,
+        )
+        .await;
     tenant.sql(r#"insert into "Event" ("eventStartedAt", "systemEventTypeIds", "data")
         select now() - n * interval '1 day', '{$user-activity}', jsonb_build_object('projectId', 'acme', 'branchId', 'main', 'userId', u."projectUserId", 'isAnonymous', false)
         from "ProjectUser" u, generate_series(0, 3) n where u."displayName" like '%7'"#).await;
@@ -128,7 +190,9 @@ async fn another_branch_and_another_time_zone_change_nothing() {
     let made = tenant.stack.cli().json(&["tenancy", "create", "--project", "acme", "--branch", "dev"]).await;
     tenant.sql(ACTIVITY).await;
     let dev = made["tenancyId"].as_str().expect("an id");
-    tenant.sql(&format!(r#"insert into "ProjectUser" ("tenancyId", "displayName") values ('{dev}', 'of dev')"#)).await;
+    tenant
+        .sql(&format!(r#"insert into "ProjectUser" ("tenancyId", "displayName") values ('{dev}', 'of dev')"#))
+        .await;
     let client = tenant.stack.internal().connect().await;
     client.batch_execute("set datestyle = 'ISO'").await.expect("set");
     let metrics = tenant.json("metrics").await;
@@ -136,9 +200,10 @@ async fn another_branch_and_another_time_zone_change_nothing() {
         r#"select d.day::date, (select count(distinct e."data" ->> 'userId') from "Event" e where {ACTIVE} and coalesce(e."data" ->> 'isAnonymous', 'false') <> 'true'
            and (e."eventStartedAt" at time zone 'UTC')::date = d.day) from {DAYS} order by 1"#)).await.expect("rows");
     assert_eq!(shown(&metrics)[2].1, days);
-    let other = get(&tenant.address, &format!("/api/v1/tenancies/{dev}/metrics")).await.body;
+    let other = get(&tenant.console, &format!("/api/v1/tenancies/{dev}/metrics")).await.body;
     assert_eq!(other["totalUsers"], 1);
-    let active = other["dailyActiveUsers"].as_array().expect("days").iter().filter(|day| day["users"] != 0).count();
+    let active =
+        other["dailyActiveUsers"].as_array().expect("days").iter().filter(|day| day["users"] != 0).count();
     assert!(active > 5, "events of the branch count there: {other}");
 }
 
@@ -157,13 +222,20 @@ async fn a_tenant_without_anything_has_zeros() {
 #[tokio::test]
 async fn what_cannot_be_used_is_named() {
     let tenant = Tenant::start().await;
-    for (path, field) in [("metrics?include_anonymous=perhaps", "include_anonymous"), ("metrics?days=7", "days")] {
+    for (path, field) in
+        [("metrics?include_anonymous=perhaps", "include_anonymous"), ("metrics?days=7", "days")]
+    {
         let answer = tenant.get(path).await;
         assert_eq!((answer.status, answer.body["field"].as_str()), (400, Some(field)), "{answer:?}");
     }
-    let unknown = get(&tenant.address, "/api/v1/tenancies/00000000-0000-0000-0000-000000000000/metrics").await;
+    let unknown =
+        get(&tenant.console, "/api/v1/tenancies/00000000-0000-0000-0000-000000000000/metrics").await;
     assert_eq!(unknown.status, 404, "{unknown:?}");
-    assert_eq!(tenant.rows(r#"select * from "CacheEntry" where "namespace" like 'metrics%'"#).await.len(), 0, "a refusal is not kept");
+    assert_eq!(
+        tenant.rows(r#"select * from "CacheEntry" where "namespace" like 'metrics%'"#).await.len(),
+        0,
+        "a refusal is not kept"
+    );
 }
 
 /// Rows from before the columns were there, a clock of transactions that stepped back, and what nobody is shown any more.

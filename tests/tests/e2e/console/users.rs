@@ -1,7 +1,12 @@
 //! A tenant's users: order, pages, search, flags, activity.
 
+use std::sync::Arc;
+
+use tenant_sync_console::users::{Anonymous, OrderBy, UsersQuery, plan};
+use tenant_sync_tests::console::Console;
 use tenant_sync_tests::database::Database;
 use tenant_sync_tests::stack::Stack;
+use tokio_util::sync::CancellationToken;
 
 use super::tenant::{Tenant, column, encoded, get};
 
@@ -61,7 +66,11 @@ async fn every_order_and_every_page_size_gives_each_user_once() {
                 let expected = expected(&tenant, order, way, condition).await;
                 let parameters = format!("order_by={name}&desc={desc}{flags}");
                 for limit in [7, 1_000] {
-                    assert_eq!(tenant.walk(&parameters, limit, "id").await, expected, "{parameters}, {limit} a page");
+                    assert_eq!(
+                        tenant.walk(&parameters, limit, "id").await,
+                        expected,
+                        "{parameters}, {limit} a page"
+                    );
                 }
             }
         }
@@ -83,19 +92,33 @@ async fn a_user_comes_with_channels_methods_and_last_activity() {
     assert_eq!(user["signInMethods"][0]["type"], "oauth");
     assert_eq!(user["signInMethods"][0]["provider"], "github");
     assert_eq!(user["signInMethods"][1]["type"], "password");
-    assert_eq!((&user["primaryEmail"], &user["primaryEmailVerified"]), (&"user.7@acme.example".into(), &true.into()));
+    assert_eq!(
+        (&user["primaryEmail"], &user["primaryEmailVerified"]),
+        (&"user.7@acme.example".into(), &true.into())
+    );
     assert_eq!(user["signedUpAt"], "2026-01-01T00:07:00Z", "without a sign-up it is when the row was made");
     let user = find("User 5");
-    let values: Vec<_> = user["channels"].as_array().expect("channels").iter().map(|c| c["value"].clone()).collect();
+    let values: Vec<_> =
+        user["channels"].as_array().expect("channels").iter().map(|c| c["value"].clone()).collect();
     assert_eq!(values, ["user.5@acme.example", "second@acme.example"], "the primary one first");
     assert_eq!(user["signInMethods"], serde_json::json!([]));
 
-    let sql = format!(r#"select u."displayName", to_char({LAST_ACTIVE} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') from "ProjectUser" u order by 1"#);
-    let mut shown: Vec<String> = page["users"].as_array().expect("users").iter().map(|user| {
-        let at = user["lastActiveAt"].as_str().expect("an instant").replace('T', " ");
-        let (whole, fraction) = at.trim_end_matches('Z').split_once('.').map_or((at.trim_end_matches('Z'), ""), |parts| parts);
-        format!("{}|{whole}.{fraction:0<6}", user["displayName"].as_str().unwrap_or_default())
-    }).collect();
+    let sql = format!(
+        r#"select u."displayName", to_char({LAST_ACTIVE} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') from "ProjectUser" u order by 1"#
+    );
+    let mut shown: Vec<String> = page["users"]
+        .as_array()
+        .expect("users")
+        .iter()
+        .map(|user| {
+            let at = user["lastActiveAt"].as_str().expect("an instant").replace('T', " ");
+            let (whole, fraction) = at
+                .trim_end_matches('Z')
+                .split_once('.')
+                .map_or((at.trim_end_matches('Z'), ""), |parts| parts);
+            format!("{}|{whole}.{fraction:0<6}", user["displayName"].as_str().unwrap_or_default())
+        })
+        .collect();
     let mut known = tenant.rows(&sql).await;
     shown.sort_unstable();
     known.sort_unstable();
@@ -108,15 +131,22 @@ async fn a_cursor_outlives_the_row_that_it_was_made_of() {
     tenant.sql(USERS).await;
     for order in ["signed_up_at", "last_active_at"] {
         let path = format!("users?limit=20&include_anonymous=true&order_by={order}&desc=true");
-        let all = tenant.walk(&format!("include_anonymous=true&order_by={order}&desc=true"), 1_000, "id").await;
+        let all =
+            tenant.walk(&format!("include_anonymous=true&order_by={order}&desc=true"), 1_000, "id").await;
         let first = tenant.json(&path).await;
         let shown = column(&first, "id");
         // The last row of the page and the first of the next go; one that was shown is active once more.
         let next = &all[20..22];
-        tenant.sql(&format!(r#"delete from "ProjectUser" where "projectUserId" in ('{}', '{}')"#, shown[19], next[0])).await;
+        tenant
+            .sql(&format!(
+                r#"delete from "ProjectUser" where "projectUserId" in ('{}', '{}')"#,
+                shown[19], next[0]
+            ))
+            .await;
         tenant.sql(&format!(r#"update "ProjectUser" set "lastActiveAt" = now(), "signedUpAt" = now() where "projectUserId" = '{}'"#, shown[3])).await;
         tenant.sql(r#"insert into "ProjectUser" ("tenancyId", "signedUpAt", "lastActiveAt") values ($T, now(), now())"#).await;
-        let second = tenant.json(&format!("{path}&cursor={}", first["nextCursor"].as_str().expect("a cursor"))).await;
+        let second =
+            tenant.json(&format!("{path}&cursor={}", first["nextCursor"].as_str().expect("a cursor"))).await;
         assert_eq!(column(&second, "id"), all[21..41], "{order}: neither gap nor repetition");
     }
 }
@@ -125,7 +155,9 @@ async fn a_cursor_outlives_the_row_that_it_was_made_of() {
 async fn what_happens_is_seen_by_the_next_list() {
     let tenant = Tenant::start().await;
     tenant.sql(USERS).await;
-    let first = async || column(&tenant.json("users?order_by=last_active_at&desc=true&limit=1").await, "displayName").remove(0);
+    let first = async || {
+        column(&tenant.json("users?order_by=last_active_at&desc=true&limit=1").await, "displayName").remove(0)
+    };
     tenant.sql(r#"update "ProjectUser" set "lastActiveAt" = now() where "displayName" = 'User 11'"#).await;
     assert_eq!(first().await, "User 11");
     // An event of another transaction that was open all the while.
@@ -161,14 +193,20 @@ async fn users_are_found_by_any_part_of_a_name_or_address() {
         ("no such", vec![]),
     ] {
         let page = tenant.json(&format!("users?query={}", encoded(text))).await;
-        assert_eq!((column(&page, "displayName"), &page["search"]), (expected.into_iter().map(str::to_owned).collect(), &"substring".into()), "{text}");
+        assert_eq!(
+            (column(&page, "displayName"), &page["search"]),
+            (expected.into_iter().map(str::to_owned).collect(), &"substring".into()),
+            "{text}"
+        );
     }
     // Two characters are no trigram.
     let page = tenant.json(&format!("users?query={}", encoded("ax"))).await;
     assert_eq!((column(&page, "displayName"), &page["search"]), (vec!["axb".to_owned()], &"prefix".into()));
     let found = tenant.walk("query=second&desc=true&order_by=last_active_at", 4, "id").await;
-    let sql = format!(r#"select u."projectUserId" from "ProjectUser" u where not u."isAnonymous" and exists (select from "ContactChannel" c
-        where c."projectUserId" = u."projectUserId" and c."value" like 'second%') order by {LAST_ACTIVE} desc, 1 desc"#);
+    let sql = format!(
+        r#"select u."projectUserId" from "ProjectUser" u where not u."isAnonymous" and exists (select from "ContactChannel" c
+        where c."projectUserId" = u."projectUserId" and c."value" like 'second%') order by {LAST_ACTIVE} desc, 1 desc"#
+    );
     assert_eq!(found, tenant.rows(&sql).await, "in order, page by page");
 }
 
@@ -181,12 +219,23 @@ async fn the_rare_and_the_frequent_are_found_among_many() {
     tenant.sql(r#"insert into "ContactChannel" ("tenancyId", "projectUserId", "value") select $T, "projectUserId", 'rare@acme.example' from "ProjectUser" where "displayName" = 'often 7'"#).await;
     for desc in ["false", "true"] {
         for order in ["signed_up_at", "last_active_at"] {
-            let mut rare = tenant.walk(&format!("query=rare&desc={desc}&order_by={order}"), 2, "displayName").await;
+            let mut rare =
+                tenant.walk(&format!("query=rare&desc={desc}&order_by={order}"), 2, "displayName").await;
             if desc == "true" {
                 rare.reverse();
             }
-            assert_eq!(rare, ["often 7", "rare 1500", "rare 4500", "rare 7500", "rare 10500"], "{order} {desc}");
-            let all = tenant.walk(&format!("query=often&desc={desc}&order_by={order}&include_anonymous=true"), 1_000, "displayName").await;
+            assert_eq!(
+                rare,
+                ["often 7", "rare 1500", "rare 4500", "rare 7500", "rare 10500"],
+                "{order} {desc}"
+            );
+            let all = tenant
+                .walk(
+                    &format!("query=often&desc={desc}&order_by={order}&include_anonymous=true"),
+                    1_000,
+                    "displayName",
+                )
+                .await;
             assert_eq!(all.len(), 11_992, "{order} {desc}");
         }
     }
@@ -201,16 +250,19 @@ async fn without_pg_trgm_the_beginning_is_searched_and_the_answer_says_so() {
     let mut stack = stack;
     let owner = stack.internal().url().to_owned();
     stack.set("database.url", &url);
-    let (console, address) = super::tenant::console(&stack).await;
+    let console = Console::start(&stack).await;
     stack.set("database.url", &owner);
     stack.internal().sql(&format!(r#"insert into "ProjectUser" ("tenancyId", "displayName") values ('{id}', 'Ann 50%'), ('{id}', 'Joann')"#)).await;
-    let find = async |text: &str| get(&address, &format!("/api/v1/tenancies/{id}/users?query={}", encoded(text))).await.body;
-    for (text, expected) in [("ann", vec!["Ann 50%"]), ("JOA", vec!["Joann"]), ("ann 50%", vec!["Ann 50%"]), ("ann%5", vec![])] {
+    let find = async |text: &str| {
+        get(&console, &format!("/api/v1/tenancies/{id}/users?query={}", encoded(text))).await.body
+    };
+    for (text, expected) in
+        [("ann", vec!["Ann 50%"]), ("JOA", vec!["Joann"]), ("ann 50%", vec!["Ann 50%"]), ("ann%5", vec![])]
+    {
         let page = find(text).await;
         assert_eq!(page["search"], "prefix", "{role}: {page}");
         assert_eq!(column(&page, "displayName"), expected, "{text}");
     }
-    drop(console);
 }
 
 async fn reader(database: &Database) -> (String, String) {
@@ -245,10 +297,39 @@ async fn every_parameter_that_cannot_be_used_is_named() {
     ] {
         let answer = tenant.get(&format!("users?{query}")).await;
         assert_eq!((answer.status, answer.body["field"].as_str()), (400, Some(field)), "{query}: {answer:?}");
-        assert!(answer.head.contains("application/problem+json"), "{answer:?}");
+        assert!(answer.answer.head.contains("application/problem+json"), "{answer:?}");
     }
-    let unknown = get(&tenant.address, "/api/v1/tenancies/00000000-0000-0000-0000-000000000000/users").await;
+    let unknown = get(&tenant.console, "/api/v1/tenancies/00000000-0000-0000-0000-000000000000/users").await;
     assert_eq!(unknown.status, 404, "{unknown:?}");
-    let unreadable = get(&tenant.address, "/api/v1/tenancies/acme/users").await;
-    assert_eq!((unreadable.status, unreadable.body["field"].as_str()), (400, Some("tenancy_id")), "{unreadable:?}");
+    let unreadable = get(&tenant.console, "/api/v1/tenancies/acme/users").await;
+    assert_eq!(
+        (unreadable.status, unreadable.body["field"].as_str()),
+        (400, Some("tenancy_id")),
+        "{unreadable:?}"
+    );
+}
+
+/// 200 of many: what is read does not depend on how many there are.
+#[tokio::test]
+async fn a_page_reads_what_it_shows() {
+    let mut stack = Stack::plan().externals(0).start().await;
+    stack.set("console.admin_keys", "test:0123456789abcdef");
+    let tenancy_id = stack.tenancy("acme").await;
+    stack.internal().sql(&format!(r#"insert into "ProjectUser" ("tenancyId", "displayName", "signedUpAt", "isAnonymous")
+        select '{tenancy_id}', 'User ' || n, now() - n * interval '1 minute', n % 20 = 0 from generate_series(1, 30000) n"#)).await;
+    let console = tenant_sync_console::Console::new(Arc::new(stack.config()), CancellationToken::new())
+        .expect("a console");
+    let query =
+        UsersQuery { limit: 200, anonymous: Anonymous::Included, desc: true, ..UsersQuery::of(tenancy_id) };
+    for order_by in [OrderBy::SignedUpAt, OrderBy::LastActiveAt] {
+        let query = UsersQuery { order_by, ..query.clone() };
+        plan(&console, &query).await.expect("folded");
+        stack.internal().sql("vacuum analyze").await;
+        let said = plan(&console, &query).await.expect("a plan");
+        let top = &said[0]["Plan"];
+        assert_eq!(top["Actual Rows"].as_f64(), Some(201.0), "{said:#}");
+        let blocks = |kind: &str| top[kind].as_u64().expect("a number");
+        let read = blocks("Shared Hit Blocks") + blocks("Shared Read Blocks");
+        assert!(read < 201 * 30, "{read} blocks: {said:#}");
+    }
 }

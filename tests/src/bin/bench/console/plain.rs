@@ -47,7 +47,8 @@ pub(super) async fn users(client: &Client, tenancy: Uuid) {
     let rows = client.query(&page, &[&tenancy]).await.expect("a page");
     let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
     for table in ["ProjectUser", "ContactChannel", "AuthMethod"] {
-        let query = format!(r#"select * from "{table}" where "tenancyId" = $1 and "projectUserId" = any ($2)"#);
+        let query =
+            format!(r#"select * from "{table}" where "tenancyId" = $1 and "projectUserId" = any ($2)"#);
         client.query(&query, &[&tenancy, &ids]).await.expect("what belongs to a page");
     }
 }
