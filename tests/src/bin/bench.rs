@@ -8,6 +8,8 @@
     reason = "a program for people, which fails by panicking"
 )]
 
+#[path = "bench/console.rs"]
+mod console;
 #[path = "bench/own.rs"]
 mod own;
 #[path = "bench/tracking.rs"]
@@ -43,6 +45,7 @@ async fn main() {
     // One part alone, for whoever works on it.
     match std::env::args().nth(1).as_deref() {
         Some("tracking") => return drop(tracking::measure().await),
+        Some("console") => return drop(console::measure().await),
         Some("own") => return drop(own::measure().await),
         _ => {}
     }
@@ -67,7 +70,9 @@ async fn main() {
 
     let tracking = tracking::measure().await;
     let own = own::measure().await;
-    report(by_hand, by_statement, ours, &latency, json!({"tracking": tracking, "ownTables": own}));
+    let console = console::measure().await;
+    let sections = json!({"tracking": tracking, "ownTables": own, "console": console});
+    report(by_hand, by_statement, ours, &latency, sections);
 }
 
 async fn seed(internal: &Client, tenancy: Uuid) {

@@ -51,7 +51,7 @@ pub(super) async fn prepare(services: &Services, config: &Config, output: Output
     let internal = Internal::new(&config.database, "demo")?;
     let mut tenancies = Vec::new();
     for users in USERS {
-        tenancies.extend(seed(&internal, 1, users).await?);
+        tenancies.extend(seed(&internal, 1, users, None).await?);
     }
     let (users, channels) =
         tenancies.iter().fold((0, 0), |(u, c), seeded| (u + seeded.users, c + seeded.contact_channels));
@@ -75,11 +75,17 @@ pub(super) async fn prepare(services: &Services, config: &Config, output: Output
         targets.push(add_target(&desk, services, &tenancies[tenancy], id, database, mapping).await?);
     }
     output.progress(&format!("{} targets, each in a database of its own\n", targets.len()));
-    Ok(Stage { internal, mappings: desk.mappings, tenancies, targets, schema: config.sync.schema.clone() })
+    Ok(Stage {
+        internal,
+        mappings: desk.mappings.clone(),
+        tenancies,
+        targets,
+        schema: config.sync.schema.clone(),
+    })
 }
 
 async fn add_target(
-    desk: &Desk<'_>,
+    desk: &Desk,
     services: &Services,
     tenancy: &Seeded,
     id: &str,

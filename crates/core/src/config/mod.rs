@@ -17,8 +17,8 @@ use serde::Deserialize;
 
 pub use explain::{REDACTED, Setting, explain};
 pub use sections::{
-    Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Secrets, Sequencer,
-    Sync, TlsFloor,
+    Console, Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Secrets,
+    Sequencer, Sync, TlsFloor,
 };
 pub use source::ConfigError;
 
@@ -47,6 +47,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Which targets may be dialled.
     pub network: Network,
+    /// The admin API and the dashboard.
+    pub console: Console,
     /// The health endpoint.
     pub health: Health,
     /// Logging.
@@ -89,6 +91,9 @@ impl Config {
             ("sync.connect_timeout", self.sync.connect_timeout),
             ("sync.statement_timeout", self.sync.statement_timeout),
             ("sync.retry_base", self.sync.retry_base),
+            ("console.session_lifetime", self.console.session_lifetime),
+            ("console.query_timeout", self.console.query_timeout),
+            ("console.sample_interval", self.console.sample_interval),
         ];
         if let Some((key, _)) = zero.iter().find(|(_, value)| value.is_zero()) {
             return Err(ConfigError::Invalid {

@@ -25,6 +25,7 @@
 
 mod ask;
 mod claim;
+mod look;
 mod operate;
 mod run;
 mod visit;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 
 pub use ask::{Folded, enqueue, fold_asks, notify};
 pub use claim::{Claim, ClaimLimits, Claimed, LaneScan, Scanned, claim, give_back_unpublished, queued_count};
+pub use look::{COUNT_MAX, Fill, fill, waiting};
 pub use operate::{hurry, is_running, start_over};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};
 pub use visit::{enqueue_due_visits, take_turn};

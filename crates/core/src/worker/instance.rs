@@ -11,6 +11,8 @@ pub enum Kind {
     Poller,
     /// Writes to external databases.
     SyncWorker,
+    /// Serves the admin API and the dashboard.
+    Console,
 }
 
 impl Kind {
@@ -21,6 +23,7 @@ impl Kind {
             Self::Sequencer => "sequencer",
             Self::Poller => "poller",
             Self::SyncWorker => "sync-worker",
+            Self::Console => "console",
         }
     }
 
@@ -32,6 +35,7 @@ impl Kind {
             }
             Self::Poller => "Hands due outgoing requests to RabbitMQ",
             Self::SyncWorker => "Consumes tenant sync jobs and writes what changed to external databases",
+            Self::Console => "Serves the admin API and the dashboard",
         }
     }
 }
