@@ -17,8 +17,8 @@ use serde::Deserialize;
 
 pub use explain::{REDACTED, Setting, explain};
 pub use sections::{
-    Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Secrets, Sequencer,
-    Sync, TlsFloor,
+    Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Requests, Secrets,
+    Sequencer, Sync, TlsFloor,
 };
 pub use source::ConfigError;
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub poller: Poller,
     /// The sync workers, and what they may do to a target.
     pub sync: Sync,
+    /// HTTP requests: what is accepted.
+    pub requests: Requests,
     /// Where further mappings are.
     pub mappings: Mappings,
     /// Keys that encrypt connection strings at rest.

@@ -167,6 +167,18 @@ pub struct Sync {
     pub tombstone_retention: Duration,
 }
 
+/// `[requests]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requests {
+    /// Whether URLs may begin with `http://`.
+    #[serde(deserialize_with = "flag")]
+    pub allow_http: bool,
+    /// A request with a longer body is refused where it is asked for.
+    #[serde(deserialize_with = "bytes")]
+    pub max_body_bytes: usize,
+}
+
 /// `[mappings]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
