@@ -85,7 +85,7 @@ create table "HttpDestination" (
     "id" uuid primary key default gen_random_uuid(),
     "triggerId" uuid unique references "HttpTrigger" ("id") on delete cascade,
     "origin" text unique,
-    "parallelism" integer not null default 8,
+    "parallelism" integer,
     "ratePerSecond" double precision,
     "batchEvents" integer not null default 1,
     "batchWaitMillis" integer not null default 0,
@@ -108,6 +108,7 @@ create index "HttpDestination_not_ok" on "HttpDestination" ("state") where "stat
 comment on table "HttpDestination" is 'What flow control belongs to: a registered trigger, or for plain requests the origin of their URL.';
 comment on column "HttpDestination"."id" is 'The trigger''s id, or the MD5 of the origin: whoever writes a request knows it without looking.';
 comment on column "HttpDestination"."origin" is 'Scheme, host and port, in lower case and always with the port: https://example.org:443.';
+comment on column "HttpDestination"."parallelism" is 'Requests at once; null: requests.parallelism of the configuration.';
 comment on column "HttpDestination"."nextAttemptAt" is 'The breaker is open: nothing is tried before this instant, and then a single probe.';
 comment on column "HttpDestination"."failingSince" is 'Since when there were only failures; null after a success.';
 

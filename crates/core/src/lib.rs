@@ -3,6 +3,8 @@
 
 pub mod config;
 pub mod db;
+pub mod guard;
+pub mod http;
 pub mod mapping;
 pub mod migrate;
 pub mod outbox;

@@ -41,7 +41,7 @@ pub struct Config {
     pub poller: Poller,
     /// The sync workers, and what they may do to a target.
     pub sync: Sync,
-    /// HTTP requests: what is accepted.
+    /// HTTP requests that leave the house.
     pub requests: Requests,
     /// Where further mappings are.
     pub mappings: Mappings,
@@ -91,6 +91,10 @@ impl Config {
             ("sync.connect_timeout", self.sync.connect_timeout),
             ("sync.statement_timeout", self.sync.statement_timeout),
             ("sync.retry_base", self.sync.retry_base),
+            ("requests.run_lease", self.requests.run_lease),
+            ("requests.connect_timeout", self.requests.connect_timeout),
+            ("requests.timeout", self.requests.timeout),
+            ("requests.breaker_base", self.requests.breaker_base),
         ];
         if let Some((key, _)) = zero.iter().find(|(_, value)| value.is_zero()) {
             return Err(ConfigError::Invalid {
