@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{QueueError, within};
-use super::{delivery_job, job};
 use super::names::{EXCHANGE, Queue};
 use super::supervisor::{Broker, LinkState, Session, until_broken};
+use super::{delivery_job, job};
 use crate::outbox::{Claim, DeliveryClaim};
 
 /// Measured on a quorum queue: one at a time 1.2 k messages/s, 64 give 15 k, 256 17 k, more only wait longer.

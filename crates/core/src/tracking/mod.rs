@@ -14,9 +14,9 @@ mod untrack;
 use std::time::Duration;
 
 pub use keys::{Stranger, strangers};
+pub use list::{Firing, Line, list};
 pub(crate) use session::Session;
 pub(crate) use track::find;
-pub use list::{Firing, Line, list};
 pub use track::{Request, Tracked, track};
 pub use untrack::{Untracked, untrack};
 
