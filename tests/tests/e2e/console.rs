@@ -6,6 +6,7 @@ mod contract;
 mod events;
 mod life;
 mod plans;
+mod requests;
 mod status;
 mod targets;
 mod tenancies;
