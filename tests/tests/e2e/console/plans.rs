@@ -100,7 +100,7 @@ async fn a_status_of_a_hundred_thousand_tenants_looks_at_a_bounded_part() {
         // Counts go to 10,000 entries of an index, each at most one page of the table.
         let bound = match *what {
             "outbox" | "troubles" | "search" => 12_000,
-            "sequencer" => 6_000,
+            "sequencer" => 8_000,
             _ => 2_500,
         };
         assert!(*pages <= bound, "{what}: {pages} pages of {whole}: {costs:?}");
