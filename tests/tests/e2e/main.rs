@@ -21,4 +21,5 @@ mod queue;
 mod races;
 mod sequencing;
 mod tracking;
+mod triggers;
 mod versions;
