@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tenant_sync_core::outbox::{self, Claim, ClaimLimits, Claimed};
+use tenant_sync_core::outbox::{self, AskedBy, Claim, ClaimLimits, Claimed};
 use tenant_sync_core::queue::{self, Broker, Publisher};
 use tenant_sync_core::sequence::{self, Outcome};
 use tenant_sync_core::worker;
@@ -176,7 +176,7 @@ async fn hand_syncs(console: &Console, publisher: &Publisher, run: &mut PollerRu
 async fn hand_requests(console: &Console, publisher: &Publisher, run: &mut PollerRun) -> Result<(), Problem> {
     let limits = limits(console);
     let client = console.internal.get().await?;
-    run.folded_asks += outbox::fold_delivery_asks(&client, 0, ASKS_MAX).await?.asks;
+    run.folded_asks += outbox::fold_delivery_asks(&client, &AskedBy::default(), ASKS_MAX).await?.asks;
     let claims = outbox::claim_deliveries(&client, limits, SystemTime::UNIX_EPOCH).await?.claims;
     drop(client);
     run.claimed += claims.len();
