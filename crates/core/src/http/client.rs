@@ -60,6 +60,8 @@ pub struct Request<'a> {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// The time for all of it, if not that of the operator.
+    pub timeout: Option<Duration>,
 }
 
 /// What the receiver answered.
@@ -121,7 +123,6 @@ impl Client {
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(limits.connect)
-            .timeout(limits.total)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .tcp_nodelay(true)
@@ -150,6 +151,7 @@ impl Client {
             .http
             .request(request.method, request.destination.url().clone())
             .headers(request.headers)
+            .timeout(request.timeout.unwrap_or(self.limits.total))
             .body(request.body)
             .send();
         let response = sending.await.map_err(|error| failure(&error, began.elapsed()))?;

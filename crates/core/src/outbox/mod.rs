@@ -26,6 +26,7 @@
 mod ask;
 mod claim;
 mod operate;
+pub mod requests;
 mod run;
 mod visit;
 

@@ -13,7 +13,7 @@ mod publisher;
 mod supervisor;
 mod topology;
 
-pub use consumer::{Acked, Consumer, JobDelivery};
+pub use consumer::{Acked, Consumer, FromMessage, JobDelivery};
 pub use error::QueueError;
 pub use job::{Job, Undecodable};
 pub use places::Places;
