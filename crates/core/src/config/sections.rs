@@ -175,12 +175,12 @@ pub struct Requests {
     /// Whether URLs without TLS may be called.
     #[serde(deserialize_with = "flag")]
     pub allow_http: bool,
+    /// A request with a longer body is refused where it is asked for.
+    #[serde(deserialize_with = "bytes")]
+    pub max_body_bytes: usize,
     /// Destinations at once, for each worker.
     #[serde(deserialize_with = "count")]
     pub concurrency: u16,
-    /// Requests at once to one destination, unless it has its own.
-    #[serde(deserialize_with = "count")]
-    pub parallelism: i32,
     /// Requests after which a destination gives its place up.
     #[serde(deserialize_with = "count")]
     pub turn_rows: usize,

@@ -166,7 +166,8 @@ impl<J: FromMessage> Consumer<J> {
             Some(queue) => Some(self.subscribe(&session, queue).await?),
             None => None,
         };
-        let (mut watch, mut looks) = (Watch::new([Some(J::QUEUE), J::BULK]), tokio::time::interval(LOOK_EVERY));
+        let (mut watch, mut looks) =
+            (Watch::new([Some(J::QUEUE), J::BULK]), tokio::time::interval(LOOK_EVERY));
         loop {
             let Some(any) = stopping.run_until_cancelled(self.places.any()).await else { break };
             // Live first; bulk only into a place that bulk may have.

@@ -35,7 +35,9 @@ impl Kind {
             }
             Self::Poller => "Hands due outgoing requests to RabbitMQ",
             Self::SyncWorker => "Consumes tenant sync jobs and writes what changed to external databases",
-            Self::RequestWorker => "Consumes delivery jobs and sends HTTP requests: events, signed, and plain ones",
+            Self::RequestWorker => {
+                "Consumes delivery jobs and sends HTTP requests: events, signed, and plain ones"
+            }
         }
     }
 }
