@@ -1,0 +1,116 @@
+//! A destination's turn: read, send, settle, until nothing is due or there is a reason to stop.
+
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use tenant_sync_core::db::{DbError, Internal};
+use tenant_sync_core::outbox::requests::{self, Attempted, Cursor, Delivery, Due, Fate, Standing};
+use tenant_sync_core::worker::failpoint;
+
+use crate::chains::{self, Manner};
+use crate::flow::{Flow, Stop};
+
+/// Requests of one read.
+const READ_ROWS: i64 = 500;
+
+/// What a turn works with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Road<'a> {
+    pub(crate) internal: &'a Internal,
+    pub(crate) worker: &'a str,
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) manner: Manner,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Nothing is due, or the turn has had its share; the destination rests for so long at least.
+    After(Duration),
+    /// The receiver wants nothing more.
+    Gone,
+    /// A fault of ours, or the worker stops.
+    GivenUp(Option<String>),
+    /// The delivery row is another worker's.
+    Lost,
+}
+
+/// Runs a turn. What was sent and not settled when it is cancelled comes again.
+pub(crate) async fn run(road: Road<'_>, flow: &mut Flow) -> Result<Ended, DbError> {
+    let mut page = road.read(None).await?;
+    let mut unsettled: Vec<Attempted> = Vec::new();
+    while !page.is_empty() && flow.stop.is_none() {
+        let whole = i64::try_from(page.len()).is_ok_and(|rows| rows >= READ_ROWS);
+        let after = page.last().map(|row| (row.due_at, row.position));
+        let planned = chains::plan(page, road.manner);
+        if !planned.blocked.is_empty() {
+            requests::wait_behind(&road.client().await?, road.delivery.destination_id, &planned.blocked).await?;
+        }
+        let nothing = planned.chains.is_empty();
+        if road.manner.is_plain() && whole {
+            // What is read meanwhile lies behind what is being sent, and what is settled before it.
+            let standing = flow.standing(&unsettled);
+            let settled = std::mem::take(&mut unsettled);
+            let (sent, next, held) =
+                tokio::join!(flow.send(planned.chains), road.read(after), road.settle(&settled, standing));
+            unsettled = sent;
+            if !held? {
+                return Ok(Ended::Lost);
+            }
+            page = next?;
+        } else {
+            unsettled.extend(flow.send(planned.chains).await);
+            let settled = std::mem::take(&mut unsettled);
+            if !road.settle(&settled, flow.standing(&settled)).await? {
+                return Ok(Ended::Lost);
+            }
+            if nothing && planned.blocked.is_empty() {
+                flow.stop = flow.stop.take().or(planned.wait.map(Stop::Rest));
+                break;
+            }
+            page = if flow.stop.is_none() { road.read(None).await? } else { Vec::new() };
+        }
+    }
+    if !road.settle(&unsettled, flow.standing(&unsettled)).await? {
+        return Ok(Ended::Lost);
+    }
+    Ok(match flow.stop.take() {
+        None | Some(Stop::Share) => Ended::After(Duration::ZERO),
+        Some(Stop::Rest(wait)) => Ended::After(wait),
+        Some(Stop::Gone) => Ended::Gone,
+        Some(Stop::Ours(reason)) => Ended::GivenUp(Some(reason)),
+        Some(Stop::Shutdown) => Ended::GivenUp(None),
+    })
+}
+
+impl Road<'_> {
+    async fn client(&self) -> Result<Object, DbError> {
+        self.internal.get().await
+    }
+
+    async fn read(&self, after: Option<Cursor>) -> Result<Vec<Due>, DbError> {
+        let (client, destination) = (self.client().await?, self.delivery.destination_id);
+        Ok(if self.manner.strict_order {
+            requests::due_in_order(&client, destination, READ_ROWS).await?
+        } else {
+            requests::due(&client, destination, after, READ_ROWS).await?
+        })
+    }
+
+    /// `false` = the delivery row is no longer ours.
+    async fn settle(&self, attempts: &[Attempted], standing: Standing) -> Result<bool, DbError> {
+        if attempts.is_empty() {
+            return Ok(true);
+        }
+        // The receivers have them; whether the rows say so, too, is not sure yet.
+        let _ = failpoint::reach("requests.before_settle").await;
+        let settled =
+            requests::settle(&self.client().await?, self.delivery, self.worker, attempts, standing).await?;
+        let dead = attempts.iter().filter(|attempt| attempt.fate == Fate::Dead).count();
+        if settled && dead > 0 {
+            metrics::counter!("tenant_sync_requests_dead_total").increment(dead as u64);
+            tracing::warn!(destination = %self.delivery.destination_id, dead, "requests have used up their attempts");
+        }
+        Ok(settled)
+    }
+}
