@@ -17,18 +17,20 @@ create table "HttpTable" (
 comment on table "HttpTable" is 'Tables for which a trigger is registered; each has trigger functions of its own, and no other table has any.';
 comment on column "HttpTable"."name" is 'As the operator calls it: schema, dot, table, or the name of one of the shipped tables.';
 comment on column "HttpTable"."event" is 'First part of its events'' names: user gives user.created.';
-comment on column "HttpTable"."data" is 'The mapping''s columns as one SQL expression over a row "s"; null: the table''s own columns.';
+comment on column "HttpTable"."data" is 'Query of the mapping''s columns over the row {row}; null: the table''s own columns.';
 comment on column "HttpTable"."lowestLimit" is 'Lowest eventLimit of its triggers: a statement with fewer rows need not count them.';
 comment on column "HttpTable"."writtenFrom" is 'Digest of all that its functions were written from.';
 
 create table "HttpRule" (
     "id" bigint generated always as identity primary key,
     "tableId" bigint not null references "HttpTable" ("id") on delete cascade,
-    "expression" text not null,
-    constraint "a rule of a table is there once" unique ("tableId", "expression")
+    "onUpdate" text not null,
+    "onOther" text not null,
+    constraint "a rule of a table is there once" unique ("tableId", "onUpdate")
 );
 comment on table "HttpRule" is 'Conditions of triggers without their values: what thousands of triggers have in common is compiled once.';
-comment on column "HttpRule"."expression" is 'SQL over the rows "o" (before) and "n" (after) and the trigger "t", whose arguments are the values.';
+comment on column "HttpRule"."onUpdate" is 'SQL over the row "r", the row "o" as it was before, and the trigger "t", whose arguments are the values.';
+comment on column "HttpRule"."onOther" is 'The same for a row that is inserted or deleted: there is no row before it, and whatever is asked about changes holds.';
 
 create table "HttpTrigger" (
     "id" uuid primary key default gen_random_uuid(),
@@ -46,6 +48,7 @@ create table "HttpTrigger" (
     "keyId" text not null,
     "timeoutMillis" integer,
     "eventLimit" integer not null default 10000,
+    "ordered" boolean not null default false,
     "state" text not null default 'active',
     "stateReason" text,
     "stateSince" timestamptz not null default now(),
@@ -74,6 +77,7 @@ comment on column "HttpTrigger"."columns" is 'An update counts if one of these c
 comment on column "HttpTrigger"."condition" is 'As the operator wrote it; "ruleId" and "arguments" are what it was compiled to.';
 comment on column "HttpTrigger"."secrets" is 'The signing secrets, one a line, the newest first, encrypted with the key "keyId".';
 comment on column "HttpTrigger"."eventLimit" is 'A statement that makes more events than this makes a single one with the count.';
+comment on column "HttpTrigger"."ordered" is 'The events of a row go one after the other, in the order of its changes.';
 comment on column "HttpTrigger"."state" is 'Only an active trigger makes events. broken: its definition does not fit its table any more.';
 comment on column "HttpTrigger"."missedStatements" is 'Statements of the application that went through although their events could not be made.';
 
@@ -81,11 +85,10 @@ create table "HttpDestination" (
     "id" uuid primary key default gen_random_uuid(),
     "triggerId" uuid unique references "HttpTrigger" ("id") on delete cascade,
     "origin" text unique,
-    "parallelism" integer not null default 8,
+    "parallelism" integer,
     "ratePerSecond" double precision,
     "batchEvents" integer not null default 1,
     "batchWaitMillis" integer not null default 0,
-    "strictOrder" boolean not null default false,
     "state" text not null default 'ok',
     "consecutiveFailures" integer not null default 0,
     "failingSince" timestamptz,
@@ -105,6 +108,7 @@ create index "HttpDestination_not_ok" on "HttpDestination" ("state") where "stat
 comment on table "HttpDestination" is 'What flow control belongs to: a registered trigger, or for plain requests the origin of their URL.';
 comment on column "HttpDestination"."id" is 'The trigger''s id, or the MD5 of the origin: whoever writes a request knows it without looking.';
 comment on column "HttpDestination"."origin" is 'Scheme, host and port, in lower case and always with the port: https://example.org:443.';
+comment on column "HttpDestination"."parallelism" is 'Requests at once; null: requests.parallelism of the configuration.';
 comment on column "HttpDestination"."nextAttemptAt" is 'The breaker is open: nothing is tried before this instant, and then a single probe.';
 comment on column "HttpDestination"."failingSince" is 'Since when there were only failures; null after a success.';
 
@@ -151,7 +155,7 @@ comment on column "OutgoingRequest"."state" is 'Kind http: pending until it is d
 comment on column "OutgoingRequest"."eventType" is 'Kind http: name of the event; null for a plain request.';
 comment on column "OutgoingRequest"."url" is 'Kind http, plain requests: where it goes. The URL and headers of an event are the trigger''s. Kind deliveryAsk: the origin, if it may be a new one.';
 comment on column "OutgoingRequest"."body" is 'Kind http: what is sent, byte for byte.';
-comment on column "OutgoingRequest"."orderKey" is 'Kind http: requests of a destination with the same key go one after the other, if it asks for strict order.';
+comment on column "OutgoingRequest"."orderKey" is 'Kind http: requests of a destination with the same key go strictly one after the other.';
 comment on column "OutgoingRequest"."askedBy" is 'Kind deliveryAsk: the transaction that asked, so that a fold looks only at what can be new.';
 
 create table "HttpAttempt" (

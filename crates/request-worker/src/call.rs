@@ -225,7 +225,10 @@ mod tests {
         let rows = [due(1, r#"{"type":"a"}"#), due(2, " { } "), due(3, "7")];
         let body: Value = serde_json::from_str(&batch_body(&rows)).expect("JSON");
         let id = |n| Uuid::from_u128(n).to_string();
-        assert_eq!(body, serde_json::json!([{"id": id(1), "type": "a"}, {"id": id(2)}, {"id": id(3), "data": 7}]));
+        assert_eq!(
+            body,
+            serde_json::json!([{"id": id(1), "type": "a"}, {"id": id(2)}, {"id": id(3), "data": 7}])
+        );
     }
 
     #[test]
@@ -240,7 +243,9 @@ mod tests {
     fn stored_headers_are_checked_again() {
         let good = read_headers(&serde_json::json!({"X-Key": "a"})).expect("good");
         assert_eq!(good.get("x-key").map(HeaderValue::as_bytes), Some(&b"a"[..]));
-        for bad in [serde_json::json!({"host": "x"}), serde_json::json!({"X": 7}), serde_json::json!({"X": "a\nb"})] {
+        for bad in
+            [serde_json::json!({"host": "x"}), serde_json::json!({"X": 7}), serde_json::json!({"X": "a\nb"})]
+        {
             assert_eq!(read_headers(&bad).expect_err("bad").class, Class::Unsendable);
         }
         assert!(read_headers(&Value::Null).expect("none").is_empty());

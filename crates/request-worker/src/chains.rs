@@ -44,8 +44,11 @@ pub(crate) fn plan(rows: Vec<Due>, manner: Manner) -> Planned {
     let mut planned = Planned { blocked, ..Planned::default() };
     if manner.batch_events > 1 {
         let calls = batches(rows, manner, &mut planned.wait);
-        planned.chains =
-            if manner.strict_order { vec![calls] } else { calls.into_iter().map(|call| vec![call]).collect() };
+        planned.chains = if manner.strict_order {
+            vec![calls]
+        } else {
+            calls.into_iter().map(|call| vec![call]).collect()
+        };
     } else if manner.strict_order {
         planned.chains = by_key(rows);
     } else {
@@ -76,9 +79,10 @@ fn by_key(rows: Vec<Due>) -> Vec<Chain> {
     let mut chains: Vec<Chain> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for row in rows {
-        let place = row.order_key.as_ref().map_or(chains.len(), |key| {
-            *places.entry(key.clone()).or_insert(chains.len())
-        });
+        let place = row
+            .order_key
+            .as_ref()
+            .map_or(chains.len(), |key| *places.entry(key.clone()).or_insert(chains.len()));
         if place == chains.len() {
             chains.push(Vec::new());
         }

@@ -138,7 +138,8 @@ impl Flow {
     fn take_in(&mut self, called: Called, attempts: &mut Vec<Attempted>) {
         let class = called.class;
         let policy = class.policy();
-        metrics::counter!("tenant_sync_requests_total", "class" => policy.code).increment(called.rows.len() as u64);
+        metrics::counter!("tenant_sync_requests_total", "class" => policy.code)
+            .increment(called.rows.len() as u64);
         metrics::histogram!("tenant_sync_request_seconds").record(called.took.as_secs_f64());
         self.breaker.record(class);
         self.tried += called.rows.len();
@@ -187,7 +188,9 @@ impl Flow {
         match (action, retry_after) {
             (Action::Done, _) => Fate::Delivered,
             // Whoever asks for pauses for longer than the schedule lasts fails like everybody else.
-            (Action::Hold, Some(after)) if row.age < schedule.iter().sum() => Fate::Again { after, counts: false },
+            (Action::Hold, Some(after)) if row.age < schedule.iter().sum::<Duration>() => {
+                Fate::Again { after, counts: false }
+            }
             _ => {
                 let failures = usize::try_from(row.attempts).unwrap_or(0);
                 match retry::after_failure(schedule, failures, rand::random()) {

@@ -103,33 +103,33 @@ impl Jobs {
             None
         };
         drop(client);
-        let common = match limits.trigger.as_ref().map_or(Ok(Common::default()), |trigger| {
-            self.common(delivery.destination_id, trigger, limits)
-        }) {
-            Ok(common) => common,
-            Err(reason) => {
-                tracing::warn!(destination = %delivery.destination_id, reason,
+        let common =
+            match limits.trigger.as_ref().map_or(Ok(Common::default()), |trigger| {
+                self.common(delivery.destination_id, trigger, limits)
+            }) {
+                Ok(common) => common,
+                Err(reason) => {
+                    tracing::warn!(destination = %delivery.destination_id, reason,
                     "the secrets of a trigger cannot be used; it is tried again");
-                outbox::give_back(&self.internal.get().await?, delivery.held, OUR_FAULT_WAIT).await?;
-                return Ok(Outcome::GivenBack);
-            }
-        };
+                    outbox::give_back(&self.internal.get().await?, delivery.held, OUR_FAULT_WAIT).await?;
+                    return Ok(Outcome::GivenBack);
+                }
+            };
         self.turn(&delivery, limits, common).await
     }
 
     /// What all calls of a trigger have in common. A URL or header that cannot be used fails each call; secrets that
     /// do not open are our fault.
-    fn common(
-        &self,
-        id: uuid::Uuid,
-        trigger: &TriggerCall,
-        limits: &Limits,
-    ) -> Result<Common, String> {
+    fn common(&self, id: uuid::Uuid, trigger: &TriggerCall, limits: &Limits) -> Result<Common, String> {
         let secrets = triggers::open_secrets(&self.keyring, id, &trigger.key_id, &trigger.secrets)
             .map_err(|error| error.to_string())?;
         let signer = Signer::new(&secrets).map_err(|error| error.to_string())?;
-        let mut common =
-            Common { signer, timeout: trigger.timeout, batched: limits.batch_events > 1, ..Common::default() };
+        let mut common = Common {
+            signer,
+            timeout: trigger.timeout,
+            batched: limits.batch_events > 1,
+            ..Common::default()
+        };
         match self.client.destination(&trigger.url) {
             Ok(destination) => common.destination = Some(destination),
             Err(error) => common.refused = Some(call::refused(&error)),
@@ -144,7 +144,8 @@ impl Jobs {
     async fn turn(&self, delivery: &Delivery, limits: &Limits, common: Common) -> Result<Outcome, DbError> {
         let settings = &self.config.requests;
         let manner = Manner {
-            strict_order: limits.strict_order,
+            // A plain request has a key only if whoever asked for it wants an order.
+            strict_order: limits.strict_order || limits.trigger.is_none(),
             batch_events: usize::try_from(limits.batch_events).unwrap_or(1),
             batch_wait: limits.batch_wait,
         };
@@ -176,7 +177,12 @@ impl Jobs {
         match ended {
             Ended::Lost => Ok(Outcome::Stale),
             Ended::Gone => {
-                self.pause(&client, delivery, "The receiver answered that it wants no more requests (410 Gone).").await
+                self.pause(
+                    &client,
+                    delivery,
+                    "The receiver answered that it wants no more requests (410 Gone).",
+                )
+                .await
             }
             Ended::GivenUp(reason) => {
                 let wait = if reason.is_some() { OUR_FAULT_WAIT } else { Duration::ZERO };

@@ -55,8 +55,7 @@ impl Paces {
             .entry(destination_id)
             .or_insert_with(|| (rate.to_bits(), Arc::new(RateLimiter::direct(quota))));
         if *known != rate.to_bits() {
-            (*known, *limiter) =
-                (rate.to_bits(), Arc::new(RateLimiter::direct(quota)));
+            (*known, *limiter) = (rate.to_bits(), Arc::new(RateLimiter::direct(quota)));
         }
         Pace(Some(Arc::clone(limiter)))
     }

@@ -44,7 +44,8 @@ pub(crate) async fn run(road: Road<'_>, flow: &mut Flow) -> Result<Ended, DbErro
         let after = page.last().map(|row| (row.due_at, row.position));
         let planned = chains::plan(page, road.manner);
         if !planned.blocked.is_empty() {
-            requests::wait_behind(&road.client().await?, road.delivery.destination_id, &planned.blocked).await?;
+            requests::wait_behind(&road.client().await?, road.delivery.destination_id, &planned.blocked)
+                .await?;
         }
         let nothing = planned.chains.is_empty();
         if road.manner.is_plain() && whole {
