@@ -26,30 +26,25 @@ pub(crate) struct Planned {
 /// How a destination wants its requests.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manner {
-    pub(crate) strict_order: bool,
     pub(crate) batch_events: usize,
     pub(crate) batch_wait: Duration,
 }
 
-impl Manner {
-    /// Whether what is read next has nothing to do with what is under way.
-    pub(crate) fn is_plain(self) -> bool {
-        !self.strict_order && self.batch_events <= 1
-    }
+/// Whether some of these requests go one after the other.
+pub(crate) fn have_keys(rows: &[Due]) -> bool {
+    rows.iter().any(|row| row.order_key.is_some())
 }
 
-/// Puts what was read into chains. For a strict order `rows` come by position, with the rows before due ones.
+/// Puts what was read into chains. Where requests have keys, `rows` come by position, with those before due ones.
 pub(crate) fn plan(rows: Vec<Due>, manner: Manner) -> Planned {
-    let (rows, blocked) = if manner.strict_order { unblocked(rows) } else { (rows, Vec::new()) };
+    let in_order = have_keys(&rows);
+    let (rows, blocked) = if in_order { unblocked(rows) } else { (rows, Vec::new()) };
     let mut planned = Planned { blocked, ..Planned::default() };
     if manner.batch_events > 1 {
         let calls = batches(rows, manner, &mut planned.wait);
-        planned.chains = if manner.strict_order {
-            vec![calls]
-        } else {
-            calls.into_iter().map(|call| vec![call]).collect()
-        };
-    } else if manner.strict_order {
+        planned.chains =
+            if in_order { vec![calls] } else { calls.into_iter().map(|call| vec![call]).collect() };
+    } else if in_order {
         planned.chains = by_key(rows);
     } else {
         planned.chains = rows.into_iter().map(|row| vec![vec![row]]).collect();
@@ -118,8 +113,7 @@ mod tests {
 
     use super::*;
 
-    const PLAIN: Manner = Manner { strict_order: false, batch_events: 1, batch_wait: Duration::ZERO };
-    const STRICT: Manner = Manner { strict_order: true, ..PLAIN };
+    const PLAIN: Manner = Manner { batch_events: 1, batch_wait: Duration::ZERO };
     const BATCH: Manner = Manner { batch_events: 3, batch_wait: Duration::from_secs(2), ..PLAIN };
 
     fn row(position: i64, key: Option<&str>, due: bool) -> Due {
@@ -148,8 +142,8 @@ mod tests {
     }
 
     #[test]
-    fn without_a_wish_each_goes_by_itself() {
-        let planned = plan(vec![row(1, Some("a"), true), row(2, Some("a"), true)], PLAIN);
+    fn without_a_key_each_goes_by_itself() {
+        let planned = plan(vec![row(1, None, true), row(2, None, true)], PLAIN);
         assert_eq!(positions(&planned), [[[1]], [[2]]]);
     }
 
@@ -162,7 +156,7 @@ mod tests {
             row(4, Some("b"), true),
             row(5, None, true),
         ];
-        let planned = plan(rows, STRICT);
+        let planned = plan(rows, PLAIN);
         assert_eq!(positions(&planned), vec![vec![vec![1], vec![3]], vec![vec![5]]]);
         assert_eq!(planned.blocked, [("b".to_owned(), SystemTime::UNIX_EPOCH)]);
     }
@@ -178,8 +172,8 @@ mod tests {
         let mut tried = rows(2);
         tried[1].attempts = 1;
         assert_eq!(positions(&plan(tried, BATCH)), [[[1, 2]]]);
-        let strict = Manner { strict_order: true, ..old };
-        assert_eq!(positions(&plan(rows(5), strict)), vec![vec![vec![1, 2, 3], vec![4, 5]]]);
+        let with_keys = (1..=5).map(|p| row(p, Some("a"), true)).collect();
+        assert_eq!(positions(&plan(with_keys, old)), vec![vec![vec![1, 2, 3], vec![4, 5]]]);
     }
 
     proptest! {
@@ -188,7 +182,7 @@ mod tests {
         fn strict_order_holds(rows in proptest::collection::vec((0_u8..4, any::<bool>()), 0..60), batch in 1_usize..4) {
             let rows: Vec<Due> = rows.iter().enumerate()
                 .map(|(at, (key, due))| row(at as i64, Some(&key.to_string()), *due)).collect();
-            let manner = Manner { batch_events: batch, ..STRICT };
+            let manner = Manner { batch_events: batch, ..PLAIN };
             let planned = plan(rows.clone(), manner);
             for key in 0_u8..4 {
                 let key = key.to_string();

@@ -144,8 +144,6 @@ impl Jobs {
     async fn turn(&self, delivery: &Delivery, limits: &Limits, common: Common) -> Result<Outcome, DbError> {
         let settings = &self.config.requests;
         let manner = Manner {
-            // A plain request has a key only if whoever asked for it wants an order.
-            strict_order: limits.strict_order || limits.trigger.is_none(),
             batch_events: usize::try_from(limits.batch_events).unwrap_or(1),
             batch_wait: limits.batch_wait,
         };
@@ -155,7 +153,9 @@ impl Jobs {
             requests: settings.clone(),
             stopping: self.stopping.clone(),
             is_trigger: limits.trigger.is_some(),
-            parallelism: usize::try_from(limits.parallelism).unwrap_or(1).max(1),
+            parallelism: usize::try_from(limits.parallelism.unwrap_or(settings.parallelism))
+                .unwrap_or(1)
+                .max(1),
             breaker: Breaker::new(limits.failures, settings),
             pace: self.paces.of(delivery.destination_id, limits.rate_per_second),
             began: Instant::now(),

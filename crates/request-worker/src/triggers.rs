@@ -1,8 +1,8 @@
 //! Until `core::triggers` is there.
 use deadpool_postgres::Object;
 use secrecy::{ExposeSecret, SecretString};
-use tenant_sync_core::secrets::{Keyring, SecretsError};
 use tenant_sync_core::db::DbError;
+use tenant_sync_core::secrets::{Keyring, SecretsError};
 use uuid::Uuid;
 
 pub(crate) fn open_secrets(

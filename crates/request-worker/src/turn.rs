@@ -1,6 +1,6 @@
 //! A destination's turn: read, send, settle, until nothing is due or there is a reason to stop.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::Object;
 use tenant_sync_core::db::{DbError, Internal};
@@ -40,37 +40,41 @@ pub(crate) async fn run(road: Road<'_>, flow: &mut Flow) -> Result<Ended, DbErro
     let mut page = road.read(None).await?;
     let mut unsettled: Vec<Attempted> = Vec::new();
     while !page.is_empty() && flow.stop.is_none() {
-        let whole = i64::try_from(page.len()).is_ok_and(|rows| rows >= READ_ROWS);
-        let after = page.last().map(|row| (row.due_at, row.position));
-        let planned = chains::plan(page, road.manner);
-        if !planned.blocked.is_empty() {
-            requests::wait_behind(&road.client().await?, road.delivery.destination_id, &planned.blocked)
-                .await?;
-        }
-        let nothing = planned.chains.is_empty();
-        if road.manner.is_plain() && whole {
+        if road.manner.batch_events <= 1 && is_whole(&page) && !chains::have_keys(&page) {
             // What is read meanwhile lies behind what is being sent, and what is settled before it.
+            let after = page.last().map(|row| (row.due_at, row.position));
             let standing = flow.standing(&unsettled);
             let settled = std::mem::take(&mut unsettled);
+            let chains = chains::plan(page, road.manner).chains;
             let (sent, next, held) =
-                tokio::join!(flow.send(planned.chains), road.read(after), road.settle(&settled, standing));
+                tokio::join!(flow.send(chains), road.read(after), road.settle(&settled, standing));
             unsettled = sent;
             if !held? {
                 return Ok(Ended::Lost);
             }
             page = next?;
-        } else {
-            unsettled.extend(flow.send(planned.chains).await);
-            let settled = std::mem::take(&mut unsettled);
-            if !road.settle(&settled, flow.standing(&settled)).await? {
-                return Ok(Ended::Lost);
+            // Keys are looked at by themselves, and only when nothing is under way.
+            if !chains::have_keys(&page) {
+                continue;
             }
-            if nothing && planned.blocked.is_empty() {
+        } else {
+            if chains::have_keys(&page) {
+                page = road.read_in_order().await?;
+            }
+            let planned = chains::plan(page, road.manner);
+            road.put_behind(&planned.blocked).await?;
+            let idle = planned.chains.is_empty() && planned.blocked.is_empty();
+            unsettled.extend(flow.send(planned.chains).await);
+            if idle {
                 flow.stop = flow.stop.take().or(planned.wait.map(Stop::Rest));
                 break;
             }
-            page = if flow.stop.is_none() { road.read(None).await? } else { Vec::new() };
         }
+        let settled = std::mem::take(&mut unsettled);
+        if !road.settle(&settled, flow.standing(&settled)).await? {
+            return Ok(Ended::Lost);
+        }
+        page = if flow.stop.is_none() { road.read(None).await? } else { Vec::new() };
     }
     if !road.settle(&unsettled, flow.standing(&unsettled)).await? {
         return Ok(Ended::Lost);
@@ -91,11 +95,19 @@ impl Road<'_> {
 
     async fn read(&self, after: Option<Cursor>) -> Result<Vec<Due>, DbError> {
         let (client, destination) = (self.client().await?, self.delivery.destination_id);
-        Ok(if self.manner.strict_order {
-            requests::due_in_order(&client, destination, READ_ROWS).await?
-        } else {
-            requests::due(&client, destination, after, READ_ROWS).await?
-        })
+        Ok(requests::due(&client, destination, after, READ_ROWS).await?)
+    }
+
+    async fn read_in_order(&self) -> Result<Vec<Due>, DbError> {
+        let (client, destination) = (self.client().await?, self.delivery.destination_id);
+        Ok(requests::due_in_order(&client, destination, READ_ROWS).await?)
+    }
+
+    async fn put_behind(&self, blocked: &[(String, SystemTime)]) -> Result<(), DbError> {
+        if !blocked.is_empty() {
+            requests::wait_behind(&self.client().await?, self.delivery.destination_id, blocked).await?;
+        }
+        Ok(())
     }
 
     /// `false` = the delivery row is no longer ours.
@@ -114,4 +126,8 @@ impl Road<'_> {
         }
         Ok(settled)
     }
+}
+
+fn is_whole(page: &[Due]) -> bool {
+    i64::try_from(page.len()).is_ok_and(|rows| rows >= READ_ROWS)
 }

@@ -181,6 +181,9 @@ pub struct Requests {
     /// Destinations at once, for each worker.
     #[serde(deserialize_with = "count")]
     pub concurrency: u16,
+    /// Requests at once to one destination, unless it has its own.
+    #[serde(deserialize_with = "count")]
+    pub parallelism: i32,
     /// Requests after which a destination gives its place up.
     #[serde(deserialize_with = "count")]
     pub turn_rows: usize,

@@ -36,16 +36,14 @@ pub struct Delivery {
 /// A destination: its limits and how it is doing.
 #[derive(Debug)]
 pub struct Limits {
-    /// Requests at once.
-    pub parallelism: i32,
+    /// Requests at once, if not that of the configuration.
+    pub parallelism: Option<i32>,
     /// Requests a second.
     pub rate_per_second: Option<f64>,
     /// Events of one call; 1 = no batching.
     pub batch_events: i32,
     /// How long the first event of a call may wait for others.
     pub batch_wait: Duration,
-    /// Whether requests with the same key go one after the other.
-    pub strict_order: bool,
     /// Failures in a row that count for its breaker.
     pub failures: i32,
     /// Since when there were only failures.
@@ -82,7 +80,7 @@ pub struct Due {
     pub position: i64,
     /// When it was due; where the next read begins.
     pub due_at: SystemTime,
-    /// Until it is due: zero but for requests that stand before due ones in a strict order.
+    /// Until it is due: zero but for requests that stand before due ones of the same key.
     pub due_in: Duration,
     /// Since it was made.
     pub age: Duration,
@@ -92,7 +90,7 @@ pub struct Due {
     pub event_type: Option<String>,
     /// What is sent.
     pub body: Option<String>,
-    /// What must go one after the other.
+    /// Requests with the same key go one after the other.
     pub order_key: Option<String>,
     /// Of a plain request.
     pub method: Option<String>,
@@ -169,8 +167,8 @@ with taken as (
     where id = $1 and claim = $2 and "startedFulfillingAt" is not null and "runningSince" is null and "dueAt" > now()
     returning counter, "destinationId"
 )
-select r.counter, r."destinationId", d.parallelism, d."ratePerSecond", d."batchEvents", d."batchWaitMillis",
-    d."strictOrder", d."consecutiveFailures", extract(epoch from now() - d."failingSince")::float8,
+select r.counter, r."destinationId", d.id, d.parallelism, d."ratePerSecond", d."batchEvents", d."batchWaitMillis",
+    d."consecutiveFailures", extract(epoch from now() - d."failingSince")::float8,
     extract(epoch from d."nextAttemptAt" - now())::float8,
     t.state = 'active', t.url, t.headers, t."keyId", t.secrets, t."timeoutMillis"
 from taken r left join "HttpDestination" d on d.id = r."destinationId" left join "HttpTrigger" t on t.id = d."triggerId""#;
@@ -186,17 +184,16 @@ from taken r left join "HttpDestination" d on d.id = r."destinationId" left join
         held,
         counter: row.get(0),
         destination_id: row.get(1),
-        destination: row.get::<_, Option<i32>>(2).map(|parallelism| limits(&row, parallelism)),
+        destination: row.get::<_, Option<Uuid>>(2).map(|_| limits(&row)),
     }))
 }
 
-fn limits(row: &Row, parallelism: i32) -> Limits {
+fn limits(row: &Row) -> Limits {
     Limits {
-        parallelism,
-        rate_per_second: row.get(3),
-        batch_events: row.get(4),
-        batch_wait: millis(Some(row.get(5))).unwrap_or_default(),
-        strict_order: row.get(6),
+        parallelism: row.get(3),
+        rate_per_second: row.get(4),
+        batch_events: row.get(5),
+        batch_wait: millis(Some(row.get(6))).unwrap_or_default(),
         failures: row.get(7),
         failing_for: row.get::<_, Option<f64>>(8).map(seconds),
         rests_for: row.get::<_, Option<f64>>(9).map(seconds).filter(|rest| !rest.is_zero()),
@@ -261,8 +258,8 @@ select {COLUMNS} from (
     Ok(rows.iter().map(due_row).collect())
 }
 
-/// The same for a destination with a strict order: of each key that has something due, its first requests by
-/// position, due or not; and what has no key. By position.
+/// The same where requests have a key and go one after the other: of each key that has something due, its first
+/// requests by position, due or not; and what has no key. By position.
 ///
 /// # Errors
 /// Postgres does.
