@@ -27,14 +27,26 @@ impl<'a> Endpoint<'a> {
     /// # Panics
     /// The database refuses.
     pub async fn register(stack: &'a Stack, url: &str, limits: &str) -> Self {
+        Self::for_event(stack, url, "test.event", limits).await
+    }
+
+    /// A trigger that calls this URL for one of tenant-sync's own events.
+    ///
+    /// # Panics
+    /// The database refuses.
+    pub async fn listen(stack: &'a Stack, url: &str, event: &str) -> Self {
+        Self::for_event(stack, url, event, "").await
+    }
+
+    async fn for_event(stack: &'a Stack, url: &str, event: &str, limits: &str) -> Self {
         let id = Uuid::new_v4();
         let secrets = vec![sign::new_secret().expect("a secret")];
         let (key_id, sealed) = seal(stack, id, &secrets);
         let client = stack.internal().connect().await;
         client
             .execute(
-                r#"insert into "HttpTrigger" (id, events, url, secrets, "keyId") values ($1, '{test.event}', $2, $3, $4)"#,
-                &[&id, &url, &sealed, &key_id],
+                r#"insert into "HttpTrigger" (id, events, url, secrets, "keyId") values ($1, array[$5::text], $2, $3, $4)"#,
+                &[&id, &url, &sealed, &key_id, &event],
             )
             .await
             .expect("a trigger");
@@ -118,19 +130,17 @@ impl<'a> Endpoint<'a> {
         .await;
     }
 
-    /// Makes all that waits due now, and says so.
+    /// Makes what is dead wait again, as an operator's command does.
     ///
     /// # Panics
     /// The database refuses.
-    pub async fn hurry(&self) {
+    pub async fn replay_dead(&self) {
         let id = self.id;
         self.stack
             .internal()
             .sql(&format!(
-                r#"update "OutgoingRequest" set "dueAt" = now() where kind = 'http' and state = 'pending' and "destinationId" = '{id}';
-                   update "HttpDestination" set "nextAttemptAt" = null where id = '{id}';
-                   update "OutgoingRequest" set "dueAt" = now() where kind = 'delivery' and "destinationId" = '{id}'
-                     and "startedFulfillingAt" is null;
+                r#"update "OutgoingRequest" set state = 'pending', "diedAt" = null, attempts = 0, "dueAt" = now()
+                   where kind = 'http' and state = 'dead' and "destinationId" = '{id}';
                    insert into "OutgoingRequest" (kind, "destinationId", "askedBy")
                    values ('deliveryAsk', '{id}', pg_current_xact_id())"#
             ))

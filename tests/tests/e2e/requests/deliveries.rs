@@ -29,7 +29,10 @@ async fn what_is_committed_arrives_once_and_what_is_rolled_back_never() {
         stack.internal().value(r#"select count(*) from "OutgoingRequest""#).await == "0"
     })
     .await;
-    assert_eq!(endpoint.standing(r#"state, "consecutiveFailures", "lastSuccessAt" is not null"#).await, "ok|0|t");
+    assert_eq!(
+        endpoint.standing(r#"state, "consecutiveFailures", "lastSuccessAt" is not null"#).await,
+        "ok|0|t"
+    );
     let kept = r#"select count(*) from "HttpAttempt" where body::json -> 'data' ->> 'n' is not null
                   and "eventType" = 'test.event' and status = 200 and number = 1 and "workerId" is not null"#;
     assert_eq!(stack.internal().value(kept).await, "1200", "delivered requests can be sent again");
@@ -73,7 +76,11 @@ async fn a_switch_keeps_everything_back_and_lets_it_go() {
     endpoint.send(0, 3, 0).await;
     until("a job to wait at the switch", async || {
         stack.vhost().ready_messages("tenant-sync.requests").await.is_some()
-            && stack.internal().value(r#"select count(*) from "OutgoingRequest" where kind = 'delivery'"#).await == "1"
+            && stack
+                .internal()
+                .value(r#"select count(*) from "OutgoingRequest" where kind = 'delivery'"#)
+                .await
+                == "1"
     })
     .await;
     assert_eq!(receiver.count(), 0);

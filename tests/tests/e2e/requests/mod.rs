@@ -76,11 +76,19 @@ mod mini {
                 while !ending.is_cancelled() {
                     tokio::time::sleep(Duration::from_millis(25)).await;
                     let Ok(client) = internal.get().await else { continue };
-                    let limits = ClaimLimits { batch: 1000, max_queued: 1000, lease: config.poller.claim_lease };
-                    let _ = outbox::fold_delivery_asks(&client, 0, 1000).await.inspect_err(|e| eprintln!("{e:?}"));
+                    let limits =
+                        ClaimLimits { batch: 1000, max_queued: 1000, lease: config.poller.claim_lease };
+                    let _ = outbox::fold_delivery_asks(&client, 0, 1000)
+                        .await
+                        .inspect_err(|e| eprintln!("{e:?}"));
                     let _ = outbox::sweep_destinations(&client, uuid::Uuid::nil(), 1000).await;
-                    if !publisher.is_up() { continue }
-                    let Ok(scan) = outbox::claim_deliveries(&client, limits, SystemTime::UNIX_EPOCH).await else { continue };
+                    if !publisher.is_up() {
+                        continue;
+                    }
+                    let Ok(scan) = outbox::claim_deliveries(&client, limits, SystemTime::UNIX_EPOCH).await
+                    else {
+                        continue;
+                    };
                     let published = publisher.publish(scan.claims, limits.lease).await;
                     let _ = outbox::give_back_deliveries(&client, &published.failed).await;
                 }
