@@ -206,3 +206,62 @@ begin
     return noted;
 end $$;
 comment on function http_settle_faults(bigint) is 'Counts statements that made no events at their triggers, and parks those whose definition is broken.';
+
+-- What tracking knows of this.
+
+create or replace function note_tracked_partitions(feed text) returns boolean
+    language plpgsql set search_path from current set client_min_messages = warning as $$
+declare
+    tracked "TrackedTable";
+begin
+    update "TrackedTable" k set "partitions" = tracking_partitions(k."relation")
+    where k."name" = feed and k."name" in (select tracked_partitions_changed())
+    returning * into tracked;
+    if not found then
+        return false;
+    end if;
+    perform tracking_attach(tracked);
+    perform http_attach(h) from "HttpTable" h where h."relation" = tracked."relation";
+    return true;
+end $$;
+
+create or replace function untrack_table("table" regclass) returns void
+    language plpgsql security definer set search_path from current as $$
+declare
+    listeners bigint := (select count(*) from "HttpTrigger" t join "HttpTable" h on h."id" = t."tableId" where h."relation" = $1::oid);
+begin
+    if listeners > 0 then
+        raise exception using errcode = 'object_in_use', message = format(
+            '%s has %s of tenant-sync''s HTTP triggers: `trigger remove` them first', $1, listeners);
+    end if;
+    perform tracking_locate();
+    perform tracking_forget(k) from "TrackedTable" k where k."relation" = $1::oid;
+end $$;
+
+create or replace function tracking_refusal(relation oid) returns text
+    language sql stable set search_path from current as $$
+    select case
+        when c.relkind in ('v', 'm') then 'is a view: track the tables that it reads'
+        when c.relkind = 'f' then 'is a foreign table: run tenant-sync on the server where its rows live'
+        when c.relkind not in ('r', 'p') then 'is no table'
+        when n.nspname in ('pg_catalog', 'information_schema', 'pg_toast') then 'belongs to the server: track a table of your own'
+        when c.relpersistence = 't' then 'is temporary: track a permanent table'
+        when c.relpersistence = 'u' then 'is unlogged and empty after a crash: alter table … set logged, then track it'
+        when n.nspname = current_schema() and c.relname in (
+            'Project', 'Tenancy', 'ExternalDatabase', 'SyncState', 'TargetSession', 'OutgoingRequest', 'SourceEpoch',
+            'SequencerPass', 'SequencerBacklog', 'ParkedRow', 'SequencedRelation', 'SequencedDependency', 'TombstonePurge',
+            'DeletedRow', 'ChangedRow', 'Fusebox', 'WorkerHeartbeat', 'CacheEntry', 'SyncSample', 'TrackedTable',
+            'TrackingFault', 'TrackingWatch', 'HttpTable', 'HttpRule', 'HttpTrigger', 'HttpDestination',
+            'HttpAttempt', 'HttpFault', 'HttpSettings', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event', 'EventIpInfo', 'AuthMethod')
+            then 'is one of tenant-sync''s own: track a table of your application'
+        when c.relispartition then format('is a partition: track %s, of which it is a part',
+            pg_partition_root(c.oid)::regclass)
+        when exists (select from pg_inherits where inhparent = c.oid) and c.relkind = 'r'
+            then 'has tables that inherit from it, and a write to one of them is none to it: make it a partitioned table, or track the others only'
+        when exists (select from pg_inherits where inhrelid = c.oid)
+            then 'inherits from another table, and a write to that one can change it unseen: make it a partitioned table'
+        when tracking_key_columns(c.oid) is null
+            then 'has no key: give it a primary key, or a unique index on columns that are not null, without a condition and not deferrable'
+        end
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation
+$$;

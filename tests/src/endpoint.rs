@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tenant_sync_core::http::sign;
-use tenant_sync_core::secrets::Keyring;
+use tenant_sync_core::secrets::{Keyring, trigger_binding};
 use uuid::Uuid;
 
 use crate::stack::Stack;
@@ -67,7 +67,8 @@ impl<'a> Endpoint<'a> {
     /// The database refuses.
     pub async fn rotate(&mut self, secrets: Vec<SecretString>) {
         let (key_id, sealed) = seal(self.stack, self.id, &secrets);
-        let text = r#"update "HttpTrigger" set secrets = $2, "keyId" = $3 where id = $1"#;
+        let text =
+            r#"update "HttpTrigger" set secrets = $2, "keyId" = $3, "updatedAt" = now() where id = $1"#;
         self.stack
             .internal()
             .connect()
@@ -118,14 +119,17 @@ impl<'a> Endpoint<'a> {
         self.stack.internal().value(&query).await
     }
 
-    /// Waits until nothing of it is pending.
+    /// Waits until nothing of it is pending, and no worker has its turn.
     ///
     /// # Panics
     /// That takes longer.
     pub async fn drained(&self, deadline: Duration) {
         eventually(deadline, "all requests to be sent", async || {
-            let counts = self.counts().await;
-            if counts.starts_with("0|") { Ok(()) } else { Err(counts) }
+            let (counts, id) = (self.counts().await, self.id);
+            let left = format!(
+                r#"select exists (select from "OutgoingRequest" where state = 'pending' and "destinationId" = '{id}')"#
+            );
+            if self.stack.internal().value(&left).await == "f" { Ok(()) } else { Err(counts) }
         })
         .await;
     }
@@ -161,9 +165,7 @@ fn seal(stack: &Stack, id: Uuid, secrets: &[SecretString]) -> (String, Vec<u8>) 
     let keyring = Keyring::from_config(&stack.config().secrets.keys).expect("keys");
     let sealed = {
         let text: Vec<&str> = secrets.iter().map(ExposeSecret::expose_secret).collect();
-        let mut aad = b"tenant-sync/HttpTrigger/1/".to_vec();
-        aad.extend_from_slice(id.as_bytes());
-        keyring.encrypt(text.join("\n").as_bytes(), &aad).expect("sealed")
+        keyring.encrypt(text.join("\n").as_bytes(), &trigger_binding(id)).expect("sealed")
     };
     (sealed.key_id, sealed.bytes)
 }

@@ -15,6 +15,7 @@ pub mod sequence;
 pub mod status;
 pub mod target;
 pub mod tracking;
+pub mod triggers;
 pub mod worker;
 
 /// Messages that travel through RabbitMQ.

@@ -41,7 +41,11 @@ pub(crate) fn plan(rows: Vec<Due>, manner: Manner) -> Planned {
     let (rows, blocked) = if in_order { unblocked(rows) } else { (rows, Vec::new()) };
     let mut planned = Planned { blocked, ..Planned::default() };
     if manner.batch_events > 1 {
-        let calls = batches(rows, manner, &mut planned.wait);
+        // What was tried together is tried together again, so that the receiver knows the batch by its id.
+        let (tried, fresh) =
+            if in_order { (Vec::new(), rows) } else { rows.into_iter().partition(|row| row.attempts > 0) };
+        let mut calls = batches(tried, manner, &mut None);
+        calls.extend(batches(fresh, manner, &mut planned.wait));
         planned.chains =
             if in_order { vec![calls] } else { calls.into_iter().map(|call| vec![call]).collect() };
     } else if in_order {
@@ -169,9 +173,9 @@ mod tests {
         assert_eq!(planned.wait, Some(Duration::from_secs(1)));
         let old = Manner { batch_wait: Duration::from_secs(1), ..BATCH };
         assert_eq!(positions(&plan(rows(5), old)), vec![vec![vec![1, 2, 3]], vec![vec![4, 5]]]);
-        let mut tried = rows(2);
+        let mut tried = rows(3);
         tried[1].attempts = 1;
-        assert_eq!(positions(&plan(tried, BATCH)), [[[1, 2]]]);
+        assert_eq!(positions(&plan(tried, BATCH)), [[[2]]], "and not with those that were not");
         let with_keys = (1..=5).map(|p| row(p, Some("a"), true)).collect();
         assert_eq!(positions(&plan(with_keys, old)), vec![vec![vec![1, 2, 3], vec![4, 5]]]);
     }

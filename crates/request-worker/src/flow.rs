@@ -10,7 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use tenant_sync_core::config::Requests;
 use tenant_sync_core::http::outcome::{Action, Class};
 use tenant_sync_core::http::{Client, retry};
-use tenant_sync_core::outbox::requests::{Attempted, Due, Fate, Standing};
+use tenant_sync_core::outbox::requests::{Attempted, Due, Fate, Settled, Standing};
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
@@ -28,9 +28,11 @@ const WAIT_IN_PLACE: Duration = Duration::from_secs(1);
 /// Why nothing more is sent in this turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// The destination rests: its breaker opened, it asked for a pause, its rate or batch says so.
+    /// The destination rests: its breaker opened, it asked for a pause, or its rate says so.
     Rest(Duration),
-    /// The turn has had its time or its share.
+    /// A batch that is not full waits for so long.
+    Fill(Duration),
+    /// The turn has had its time or its share, or the trigger is not what it was.
     Share,
     /// The receiver wants nothing more.
     Gone,
@@ -163,10 +165,12 @@ impl Flow {
             Some(detail) => format!("{} ({detail})", policy.sentence),
             None => policy.sentence.to_owned(),
         });
+        // One for all of a batch, so that they are due together again.
+        let luck = rand::random();
         for row in &called.rows {
             attempts.push(Attempted {
                 id: row.id,
-                fate: self.fate(row, policy.action, called.retry_after),
+                fate: self.fate(row, policy.action, called.retry_after, luck),
                 began: called.began,
                 took: called.took,
                 status: called.status,
@@ -183,7 +187,7 @@ impl Flow {
         }
     }
 
-    fn fate(&self, row: &Due, action: Action, retry_after: Option<Duration>) -> Fate {
+    fn fate(&self, row: &Due, action: Action, retry_after: Option<Duration>, luck: f64) -> Fate {
         let schedule = &self.requests.retry_schedule;
         match (action, retry_after) {
             (Action::Done, _) => Fate::Delivered,
@@ -193,12 +197,20 @@ impl Flow {
             }
             _ => {
                 let failures = usize::try_from(row.attempts).unwrap_or(0);
-                match retry::after_failure(schedule, failures, rand::random()) {
+                match retry::after_failure(schedule, failures, luck) {
                     Some(after) => Fate::Again { after, counts: true },
                     None => Fate::Dead,
                 }
             }
         }
+    }
+
+    /// Takes in what a settlement said; `false` = the turn is another worker's.
+    pub(crate) fn learns(&mut self, settled: Settled) -> bool {
+        if settled == Settled::Changed && self.stop.is_none() {
+            self.stop = Some(Stop::Share);
+        }
+        settled != Settled::Lost
     }
 
     /// How the destination is doing after `attempts`.

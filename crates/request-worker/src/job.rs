@@ -8,10 +8,11 @@ use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::http::Client;
 use tenant_sync_core::http::sign::Signer;
-use tenant_sync_core::outbox::requests::{self, Delivery, Limits, TriggerCall};
+use tenant_sync_core::outbox::requests::{self, Delivery, Limits, Next, TriggerCall};
 use tenant_sync_core::outbox::{self, Finished, Renewed};
 use tenant_sync_core::queue::DeliveryJob;
 use tenant_sync_core::secrets::Keyring;
+use tenant_sync_core::triggers;
 use tenant_sync_core::worker::failpoint;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,6 @@ use crate::call::{self, Common};
 use crate::chains::Manner;
 use crate::flow::Flow;
 use crate::pace::Paces;
-use crate::triggers;
 use crate::turn::{self, Ended, Road};
 
 /// After a fault of ours the destination is due again a little later, so that nothing spins.
@@ -91,7 +91,7 @@ impl Jobs {
             return Ok(Outcome::NoDestination);
         }
         if let Some(rest) = limits.rests_for {
-            return end(&client, &delivery, rest).await;
+            return end(&client, &delivery, Next::NotBefore(rest)).await;
         }
         let _place = if limits.failures > 0 {
             let Ok(place) = self.failing.try_acquire() else {
@@ -193,7 +193,7 @@ impl Jobs {
                 outbox::give_back(&client, delivery.held, wait).await?;
                 Ok(Outcome::GivenBack)
             }
-            Ended::After(rest) => match limits.failing_for {
+            Ended::Over(next) => match limits.failing_for {
                 Some(since)
                     if flow.is_trigger
                         && flow.failed.is_some()
@@ -206,7 +206,7 @@ impl Jobs {
                     );
                     self.pause(&client, delivery, &reason).await
                 }
-                _ => end(&client, delivery, rest).await,
+                _ => end(&client, delivery, next).await,
             },
         }
     }
@@ -237,8 +237,8 @@ impl Jobs {
 }
 
 /// Says in the delivery row that the turn is over.
-async fn end(client: &Object, delivery: &Delivery, rest: Duration) -> Result<Outcome, DbError> {
-    Ok(match requests::end_delivery(client, delivery, rest).await? {
+async fn end(client: &Object, delivery: &Delivery, next: Next) -> Result<Outcome, DbError> {
+    Ok(match requests::end_delivery(client, delivery, next).await? {
         Finished::Gone => Outcome::Done,
         Finished::Lost => Outcome::Stale,
         Finished::AskedAgain => {

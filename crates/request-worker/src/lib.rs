@@ -16,7 +16,6 @@ mod job;
 mod pace;
 mod retention;
 mod start;
-mod triggers;
 mod turn;
 
 pub use start::run;

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::Object;
 use tenant_sync_core::db::{DbError, Internal};
-use tenant_sync_core::outbox::requests::{self, Attempted, Cursor, Delivery, Due, Fate, Standing};
+use tenant_sync_core::outbox::requests::{
+    self, Attempted, Cursor, Delivery, Due, Fate, Next, Settled, Standing,
+};
 use tenant_sync_core::worker::failpoint;
 
 use crate::chains::{self, Manner};
@@ -25,8 +27,8 @@ pub(crate) struct Road<'a> {
 /// How a turn ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Nothing is due, or the turn has had its share; the destination rests for so long at least.
-    After(Duration),
+    /// Nothing more is to be done now.
+    Over(Next),
     /// The receiver wants nothing more.
     Gone,
     /// A fault of ours, or the worker stops.
@@ -49,7 +51,7 @@ pub(crate) async fn run(road: Road<'_>, flow: &mut Flow) -> Result<Ended, DbErro
             let (sent, next, held) =
                 tokio::join!(flow.send(chains), road.read(after), road.settle(&settled, standing));
             unsettled = sent;
-            if !held? {
+            if !flow.learns(held?) {
                 return Ok(Ended::Lost);
             }
             page = next?;
@@ -66,22 +68,23 @@ pub(crate) async fn run(road: Road<'_>, flow: &mut Flow) -> Result<Ended, DbErro
             let idle = planned.chains.is_empty() && planned.blocked.is_empty();
             unsettled.extend(flow.send(planned.chains).await);
             if idle {
-                flow.stop = flow.stop.take().or(planned.wait.map(Stop::Rest));
+                flow.stop = flow.stop.take().or(planned.wait.map(Stop::Fill));
                 break;
             }
         }
         let settled = std::mem::take(&mut unsettled);
-        if !road.settle(&settled, flow.standing(&settled)).await? {
+        if !flow.learns(road.settle(&settled, flow.standing(&settled)).await?) {
             return Ok(Ended::Lost);
         }
         page = if flow.stop.is_none() { road.read(None).await? } else { Vec::new() };
     }
-    if !road.settle(&unsettled, flow.standing(&unsettled)).await? {
+    if !flow.learns(road.settle(&unsettled, flow.standing(&unsettled)).await?) {
         return Ok(Ended::Lost);
     }
     Ok(match flow.stop.take() {
-        None | Some(Stop::Share) => Ended::After(Duration::ZERO),
-        Some(Stop::Rest(wait)) => Ended::After(wait),
+        None | Some(Stop::Share) => Ended::Over(Next::NotBefore(Duration::ZERO)),
+        Some(Stop::Rest(wait)) => Ended::Over(Next::NotBefore(wait)),
+        Some(Stop::Fill(wait)) => Ended::Over(Next::Within(wait)),
         Some(Stop::Gone) => Ended::Gone,
         Some(Stop::Ours(reason)) => Ended::GivenUp(Some(reason)),
         Some(Stop::Shutdown) => Ended::GivenUp(None),
@@ -110,17 +113,16 @@ impl Road<'_> {
         Ok(())
     }
 
-    /// `false` = the delivery row is no longer ours.
-    async fn settle(&self, attempts: &[Attempted], standing: Standing) -> Result<bool, DbError> {
+    async fn settle(&self, attempts: &[Attempted], standing: Standing) -> Result<Settled, DbError> {
         if attempts.is_empty() {
-            return Ok(true);
+            return Ok(Settled::Ours);
         }
         // The receivers have them; whether the rows say so, too, is not sure yet.
         let _ = failpoint::reach("requests.before_settle").await;
         let settled =
             requests::settle(&self.client().await?, self.delivery, self.worker, attempts, standing).await?;
         let dead = attempts.iter().filter(|attempt| attempt.fate == Fate::Dead).count();
-        if settled && dead > 0 {
+        if settled != Settled::Lost && dead > 0 {
             metrics::counter!("tenant_sync_requests_dead_total").increment(dead as u64);
             tracing::warn!(destination = %self.delivery.destination_id, dead, "requests have used up their attempts");
         }

@@ -227,7 +227,7 @@ fn failure(error: &reqwest::Error, took: Duration) -> Failure {
             return no_address(refused);
         }
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            if let Some(tls) = tls_inside(io) {
                 return failed(Class::TlsFailed, tls_detail(tls));
             }
             found_io = Some(io);
@@ -253,6 +253,13 @@ fn failure(error: &reqwest::Error, took: Duration) -> Failure {
     } else {
         failed(Class::Broken, format!("the connection broke before there was an answer{kind}"))
     }
+}
+
+/// One error may wrap another without naming it as its source.
+fn tls_inside(error: &io::Error) -> Option<&rustls::Error> {
+    let inner = error.get_ref()?;
+    let deeper = inner.downcast_ref::<io::Error>().and_then(tls_inside);
+    inner.downcast_ref::<rustls::Error>().or(deeper)
 }
 
 fn no_address(refused: &NoAddress) -> Failure {

@@ -26,6 +26,7 @@
 mod ask;
 mod claim;
 mod deliveries;
+mod log;
 mod operate;
 pub mod requests;
 mod run;
@@ -40,6 +41,9 @@ pub use claim::{Claim, ClaimLimits, Claimed, LaneScan, Scanned, claim, give_back
 pub use deliveries::{
     DeliveriesFolded, DeliveryClaim, DeliveryScan, Swept, claim_deliveries, delete_orphans,
     fold_delivery_asks, give_back_deliveries, publish_settings, sweep_destinations,
+};
+pub use log::{
+    AttemptLine, RequestFilter, RequestLine, RequestState, attempts, list_requests, replay_requests,
 };
 pub use operate::{hurry, is_running, start_over};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};

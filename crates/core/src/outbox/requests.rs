@@ -69,6 +69,28 @@ pub struct TriggerCall {
     pub secrets: Vec<u8>,
     /// Its own time limit.
     pub timeout: Option<Duration>,
+    /// When it was changed last.
+    pub updated_at: SystemTime,
+}
+
+/// What came of a settlement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It is written.
+    Ours,
+    /// It is written, and the trigger is not what it was: paused, or changed.
+    Changed,
+    /// The delivery row is another's: nothing was written.
+    Lost,
+}
+
+/// When a destination whose turn is over is due again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// With its first request, or at once if somebody asked; not before so long from now.
+    NotBefore(Duration),
+    /// After so long, or with a request that is due later than now and earlier than that; at once if somebody asked.
+    Within(Duration),
 }
 
 /// One request that is due.
@@ -170,7 +192,7 @@ with taken as (
 select r.counter, r."destinationId", d.id, d.parallelism, d."ratePerSecond", d."batchEvents", d."batchWaitMillis",
     d."consecutiveFailures", extract(epoch from now() - d."failingSince")::float8,
     extract(epoch from d."nextAttemptAt" - now())::float8,
-    t.state = 'active', t.url, t.headers, t."keyId", t.secrets, t."timeoutMillis"
+    t.state = 'active', t.url, t.headers, t."keyId", t.secrets, t."timeoutMillis", t."updatedAt"
 from taken r left join "HttpDestination" d on d.id = r."destinationId" left join "HttpTrigger" t on t.id = d."triggerId""#;
     let lease = lease.as_secs_f64();
     let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
@@ -204,6 +226,7 @@ fn limits(row: &Row) -> Limits {
             key_id: row.get(13),
             secrets: row.get(14),
             timeout: millis(row.get(15)),
+            updated_at: row.get(16),
         }),
     }
 }
@@ -329,7 +352,7 @@ where r.kind = 'http' and r.state = 'pending' and r."destinationId" = $1 and r."
 }
 
 /// Removes what was delivered, moves on what failed, logs each attempt and says how the destination is doing, all
-/// in one statement; nothing of it if the delivery row is no longer ours (`false`).
+/// in one statement; nothing of it if the delivery row is no longer ours.
 ///
 /// # Errors
 /// Postgres does.
@@ -339,12 +362,14 @@ pub async fn settle(
     worker_id: &str,
     attempts: &[Attempted],
     standing: Standing,
-) -> Result<bool, Error> {
+) -> Result<Settled, Error> {
     let succeeded = attempts.iter().any(|attempt| attempt.fate == Fate::Delivered);
     let last = attempts.iter().rev().find(|attempt| attempt.error_class.is_some());
     let columns = Columns::of(attempts);
     let rests_for = standing.rests_for.map(|rest| rest.as_secs_f64());
-    let parameters: [(&(dyn ToSql + Sync), Type); 21] = [
+    let trigger = delivery.destination.as_ref().and_then(|limits| limits.trigger.as_ref());
+    let updated_at = trigger.map(|trigger| trigger.updated_at);
+    let parameters: [(&(dyn ToSql + Sync), Type); 22] = [
         (&delivery.held.request_id, Type::UUID),
         (&delivery.held.claim, Type::INT8),
         (&delivery.destination_id, Type::UUID),
@@ -366,8 +391,14 @@ pub async fn settle(
         (&last.and_then(|attempt| attempt.error.clone()), Type::TEXT),
         (&last.and_then(|attempt| attempt.error_class), Type::TEXT),
         (&last.and_then(|attempt| attempt.status).map(i32::from), Type::INT4),
+        (&updated_at, Type::TIMESTAMPTZ),
     ];
-    Ok(client.query_typed_one(SETTLE, &parameters).await?.get(0))
+    let row = client.query_typed_one(SETTLE, &parameters).await?;
+    Ok(match (row.get(0), row.get(1)) {
+        (false, _) => Settled::Lost,
+        (true, true) => Settled::Changed,
+        (true, false) => Settled::Ours,
+    })
 }
 
 /// A request may be gone or replayed meanwhile (an operator's command); its attempt is logged all the same. The
@@ -409,7 +440,8 @@ with ours as materialized (
       and (d.state <> 'ok' or $15 <> 'ok' or $20 is not null or d."nextAttemptAt" is not null
            or coalesce(d."lastSuccessAt" < now() - interval '10 seconds', true))
 )
-select exists (select from ours)"#;
+select exists (select from ours),
+    (select t."updatedAt" from "HttpTrigger" t where t.id = $3) is distinct from $22::timestamptz"#;
 
 /// The attempts, as arrays.
 struct Columns<'a> {
@@ -449,37 +481,40 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The turn is over. Gone if nothing waits and nobody asked meanwhile; else pending, due with the first request (at
-/// once if somebody asked), but not before `rest` is over. Two statements, because the second must see what the first
-/// waited for.
+/// The turn is over. Gone if nothing waits and nobody asked meanwhile; else pending. Two statements, because the second
+/// must see what the first waited for.
 ///
 /// # Errors
 /// Postgres does.
-pub async fn end_delivery(client: &Object, delivery: &Delivery, rest: Duration) -> Result<Finished, Error> {
-    let waiting = r#"select from "OutgoingRequest" w
-        where w.kind = 'http' and w.state = 'pending' and w."destinationId" = $4"#;
-    let delete = format!(
-        r#"
+pub async fn end_delivery(client: &Object, delivery: &Delivery, next: Next) -> Result<Finished, Error> {
+    let delete = r#"
 delete from "OutgoingRequest" where id = $1 and claim = $2 and "runningSince" is not null and counter = $3
-  and not exists ({waiting})"#
-    );
+  and not exists (select from "OutgoingRequest" w
+                  where w.kind = 'http' and w.state = 'pending' and w."destinationId" = $4)"#;
     let again = r#"
 update "OutgoingRequest" r
 set "startedFulfillingAt" = null, "runningSince" = null, "workerId" = null, attempts = 0,
-    "dueAt" = greatest(now() + $5 * interval '1 second', case when counter = $3 then coalesce((
-        select w."dueAt" from "OutgoingRequest" w
-        where w.kind = 'http' and w.state = 'pending' and w."destinationId" = $4
-        order by w."dueAt", w.position limit 1), now()) else now() end)
+    "dueAt" = greatest(now() + $5 * interval '1 second', case when counter = $3 then least(
+        now() + $6 * interval '1 second',
+        coalesce((
+            select w."dueAt" from "OutgoingRequest" w
+            where w.kind = 'http' and w.state = 'pending' and w."destinationId" = $4 and ($6 is null or w."dueAt" > now())
+            order by w."dueAt", w.position limit 1), case when $6 is null then now() else 'infinity' end))
+        else now() end)
 where id = $1 and claim = $2 and "runningSince" is not null"#;
-    let rest = rest.as_secs_f64();
-    let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+    let (not_before, within) = match next {
+        Next::NotBefore(rest) => (rest.as_secs_f64(), None),
+        Next::Within(wait) => (0.0, Some(wait.as_secs_f64())),
+    };
+    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
         (&delivery.held.request_id, Type::UUID),
         (&delivery.held.claim, Type::INT8),
         (&delivery.counter, Type::INT8),
         (&delivery.destination_id, Type::UUID),
-        (&rest, Type::FLOAT8),
+        (&not_before, Type::FLOAT8),
+        (&within, Type::FLOAT8),
     ];
-    if client.execute_typed(&delete, &parameters[..4]).await? == 1 {
+    if client.execute_typed(delete, &parameters[..4]).await? == 1 {
         return Ok(Finished::Gone);
     }
     let again = client.execute_typed(again, &parameters).await? == 1;

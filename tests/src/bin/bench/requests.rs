@@ -64,16 +64,19 @@ fn percentile(samples: &[f64], p: usize) -> f64 {
 async fn bare_loop() -> f64 {
     let receiver = Receiver::start().await;
     receiver.keep_nothing();
-    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(AT_ONCE).build().expect("a client");
+    let client =
+        reqwest::Client::builder().no_proxy().pool_max_idle_per_host(AT_ONCE).build().expect("a client");
     let left = Arc::new(AtomicUsize::new(REQUESTS));
-    let body = json!({"type": "test.event", "timestamp": "2026-01-01T00:00:00Z", "data": {"n": 12345}}).to_string();
+    let body =
+        json!({"type": "test.event", "timestamp": "2026-01-01T00:00:00Z", "data": {"n": 12345}}).to_string();
     let began = Instant::now();
     let mut senders = Vec::new();
     for _ in 0..AT_ONCE {
         let (client, left, url, body) = (client.clone(), Arc::clone(&left), receiver.url(), body.clone());
         senders.push(tokio::spawn(async move {
             while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
-                let sent = client.post(&url).header("content-type", "application/json").body(body.clone()).send();
+                let sent =
+                    client.post(&url).header("content-type", "application/json").body(body.clone()).send();
                 assert!(sent.await.expect("an answer").bytes().await.is_ok());
             }
         }));
@@ -99,7 +102,8 @@ async fn whole_road() -> f64 {
     let stack = stack().await;
     let receiver = Receiver::start().await;
     receiver.keep_nothing();
-    let endpoint = Endpoint::register(&stack, &receiver.url(), &format!(r#""parallelism" = {AT_ONCE}"#)).await;
+    let endpoint =
+        Endpoint::register(&stack, &receiver.url(), &format!(r#""parallelism" = {AT_ONCE}"#)).await;
     let _workers = workers(&stack).await;
     let client = stack.internal().connect().await;
     let events = endpoint.events(0, REQUESTS, 0);

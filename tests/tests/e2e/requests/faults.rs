@@ -111,7 +111,7 @@ async fn a_broker_killed_in_the_middle_loses_nothing() {
     let arrived: HashSet<String> = receiver.received().iter().map(|r| r.id().to_owned()).collect();
     assert_eq!(arrived.len(), 3_000);
     assert_eq!(arrived, all);
-    let Road { poller: _poller, worker, .. } = road;
+    let Road { poller: _poller, worker } = road;
     assert!(worker.metrics().await.contains("tenant_sync_requests_total{class=\"delivered\"}"));
 }
 

@@ -28,7 +28,6 @@ const DEAD: &str = "requests have used up their attempts";
 struct Road {
     poller: Worker,
     worker: Worker,
-    _mini: mini::Mini,
 }
 
 /// A stack without targets.
@@ -48,52 +47,10 @@ async fn road(stack: &Stack, allowed: &[&str]) -> Road {
     let mut worker = setup.spawn();
     poller.wait_ready().await;
     worker.wait_ready().await;
-    Road { poller, worker, _mini: mini::Mini::start(stack) }
+    Road { poller, worker }
 }
 
 /// Waits until something is so.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     eventually(SOON, what, async || if is_so().await { Ok(()) } else { Err("not yet") }).await;
-}
-
-mod mini {
-    use std::time::{Duration, SystemTime};
-    use tenant_sync_core::db::Internal;
-    use tenant_sync_core::outbox::{self, ClaimLimits};
-    use tenant_sync_core::queue::{self, Broker};
-    use tenant_sync_tests::stack::Stack;
-    use tokio_util::sync::{CancellationToken, DropGuard};
-    pub(super) struct Mini(#[allow(dead_code)] DropGuard);
-    impl Mini {
-        pub(super) fn start(stack: &Stack) -> Self {
-            let stop = CancellationToken::new();
-            let config = stack.config();
-            let internal = Internal::new(&config.database, "mini").unwrap();
-            let (publisher, link) = queue::publisher(Broker::new(&config.rabbitmq, "mini").unwrap());
-            tokio::spawn(link.run(stop.clone()));
-            let ending = stop.clone();
-            tokio::spawn(async move {
-                while !ending.is_cancelled() {
-                    tokio::time::sleep(Duration::from_millis(25)).await;
-                    let Ok(client) = internal.get().await else { continue };
-                    let limits =
-                        ClaimLimits { batch: 1000, max_queued: 1000, lease: config.poller.claim_lease };
-                    let _ = outbox::fold_delivery_asks(&client, 0, 1000)
-                        .await
-                        .inspect_err(|e| eprintln!("{e:?}"));
-                    let _ = outbox::sweep_destinations(&client, uuid::Uuid::nil(), 1000).await;
-                    if !publisher.is_up() {
-                        continue;
-                    }
-                    let Ok(scan) = outbox::claim_deliveries(&client, limits, SystemTime::UNIX_EPOCH).await
-                    else {
-                        continue;
-                    };
-                    let published = publisher.publish(scan.claims, limits.lease).await;
-                    let _ = outbox::give_back_deliveries(&client, &published.failed).await;
-                }
-            });
-            Self(stop.drop_guard())
-        }
-    }
 }
