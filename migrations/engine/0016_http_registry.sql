@@ -265,3 +265,30 @@ create or replace function tracking_refusal(relation oid) returns text
         end
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation
 $$;
+
+-- Events of our own, told where they happen: in the transaction that changes the state.
+
+create function tell_target_state() returns trigger
+    language plpgsql set search_path from current as $$
+begin
+    perform http_own_event(case new."state" when 'ok' then 'target.recovered' else 'target.broken' end, new."tenancyId",
+        jsonb_build_object('targetId', new."id", 'state', new."state", 'error', new."lastError", 'errorClass', new."lastErrorClass"));
+    return null;
+end $$;
+comment on function tell_target_state() is 'Tells that a target is broken, or has recovered.';
+create trigger "tell_target_state" after update on "ExternalDatabase" for each row
+    when (new."state" in ('broken', 'refused') and old."state" not in ('broken', 'refused')
+          or new."state" = 'ok' and old."state" in ('broken', 'refused'))
+    execute function tell_target_state();
+
+create function tell_source_rewound() returns trigger
+    language plpgsql set search_path from current as $$
+begin
+    perform http_own_event('source.rewound', null, jsonb_build_object('epoch', new."number", 'reason', new."reason",
+        'firstSequenceId', new."firstSequenceId"));
+    return null;
+end $$;
+comment on function tell_source_rewound() is 'Tells that the internal database has stepped back.';
+create trigger "tell_source_rewound" after insert on "SourceEpoch" for each row
+    when (new."reason" = 'a target was ahead of this database')
+    execute function tell_source_rewound();

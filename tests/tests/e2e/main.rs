@@ -21,4 +21,5 @@ mod races;
 mod requests;
 mod sequencing;
 mod tracking;
+mod triggers;
 mod versions;
