@@ -16,7 +16,7 @@ use super::outcome::Class;
 use super::retry;
 use crate::config::{Network, Requests};
 use crate::guard::{Guard, GuardError, ResolveError, Resolver};
-use crate::target::tls::{CertificateRefused, TlsError, TlsSettings};
+use crate::target::tls::{CertificateProblem, CertificateRefused, TlsError, TlsSettings};
 
 /// Bytes of an answer that are kept for the log.
 const KEPT_BYTES: usize = 1_024;
@@ -277,9 +277,23 @@ fn tls_detail(error: &rustls::Error) -> String {
     if let rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) = error
         && let Some(refused) = other.0.downcast_ref::<CertificateRefused>()
     {
-        return format!("the certificate {refused}");
+        let what = match &refused.problem {
+            CertificateProblem::Expired(day) => format!("expired on {day}"),
+            CertificateProblem::NotYetValid(day) => format!("is not valid before {day}"),
+            CertificateProblem::WrongName(names) => {
+                format!("is for another name ({}): use that one in the URL", names.join(", "))
+            }
+            CertificateProblem::UnknownIssuer => {
+                "is not signed by a root that is known here: network.ca_file adds roots".to_owned()
+            }
+            CertificateProblem::Other(reason) => format!("is not accepted: {reason}"),
+        };
+        return format!(
+            "the certificate of \"{}\", issued by \"{}\", {what}",
+            refused.subject, refused.issuer
+        );
     }
-    format!("the TLS handshake failed ({error})").chars().take(300).collect()
+    format!("the TLS handshake failed: {error}").chars().take(300).collect()
 }
 
 /// No local port, no file, no network: nothing that the receiver could help.

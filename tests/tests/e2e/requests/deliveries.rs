@@ -74,15 +74,8 @@ async fn a_switch_keeps_everything_back_and_lets_it_go() {
                             update "Fusebox" set "requestsEnabled" = false"#).await;
     let _road = road(&stack, &[]).await;
     endpoint.send(0, 3, 0).await;
-    until("a job to wait at the switch", async || {
-        stack.vhost().ready_messages("tenant-sync.requests").await.is_some()
-            && stack
-                .internal()
-                .value(r#"select count(*) from "OutgoingRequest" where kind = 'delivery'"#)
-                .await
-                == "1"
-    })
-    .await;
+    let beats = r#"select "lastSeenAt" - "startedAt" > interval '4 s' from "WorkerHeartbeat" where kind = 'request-worker'"#;
+    until("the worker to have had its chance", async || stack.internal().value(beats).await == "t").await;
     assert_eq!(receiver.count(), 0);
     stack.internal().sql(r#"update "Fusebox" set "requestsEnabled" = true"#).await;
     endpoint.drained(SOON).await;

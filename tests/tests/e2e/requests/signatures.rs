@@ -12,9 +12,12 @@ use serde_json::json;
 use standardwebhooks::Webhook;
 use tenant_sync_core::http::sign;
 use tenant_sync_tests::endpoint::Endpoint;
+use tenant_sync_tests::pids::project_root;
+use tenant_sync_tests::ports::free_port;
 use tenant_sync_tests::receiver::{Received, Receiver};
+use tokio::net::TcpStream;
 
-use super::{SOON, road, stack};
+use super::{FAILS, SOON, road, stack, until};
 
 fn verifies(secret: &SecretString, received: &Received) -> Result<(), standardwebhooks::WebhookError> {
     let mut headers = reqwest::header::HeaderMap::new();
@@ -105,4 +108,56 @@ async fn the_library_of_another_language_accepts_what_is_sent_and_nothing_else()
     let other = sign::new_secret().expect("a secret");
     let received = &receiver.received()[0];
     assert!(!accepts(other.expose_secret(), &received.body, received));
+}
+
+/// The program of the README, as it stands there.
+fn receiver_of_the_readme() -> String {
+    let readme = std::fs::read_to_string(project_root().join("README.md")).expect("the README");
+    let begun = readme.split("```python\n").nth(1).expect("a program in Python");
+    begun.split("```").next().expect("its end").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_receiver_of_the_readme_takes_each_event_once_and_nothing_unsigned() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return eprintln!("skipped: python3 is not installed");
+    }
+    let program = receiver_of_the_readme();
+    assert_eq!(program.lines().filter(|line| !line.is_empty()).count(), 15, "it is as short as it says");
+    let stack = stack(&[("requests.retry_schedule", "100ms,1h")]).await;
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}/");
+    let endpoint = Endpoint::register(&stack, &url, "").await;
+    // One that signs with another secret.
+    let stranger = Endpoint::register(&stack, &url, "").await;
+    let mut python = Command::new("python3")
+        .args(["-c", &program])
+        .env("WEBHOOK_SECRET", endpoint.secrets[0].expose_secret())
+        .env("PORT", port.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("python3");
+    until("it to listen", async || TcpStream::connect(("127.0.0.1", port)).await.is_ok()).await;
+    let _road = road(&stack, &[FAILS]).await;
+    endpoint.send(0, 3, 0).await;
+    stranger.send(0, 1, 0).await;
+    endpoint.drained(SOON).await;
+    until("the stranger to be refused", async || {
+        stranger.standing(r#""lastErrorClass", "lastStatus""#).await == "refused|401"
+    })
+    .await;
+    let again = format!(
+        r#"insert into "OutgoingRequest" (id, kind, "destinationId", position, "eventType", body)
+           select "requestId", 'http', "destinationId", nextval('outgoing_request_seq'), "eventType", body
+           from "HttpAttempt" where "destinationId" = '{0}' limit 1;
+           insert into "OutgoingRequest" (kind, "destinationId", "askedBy") values ('deliveryAsk', '{0}', pg_current_xact_id())"#,
+        endpoint.id
+    );
+    stack.internal().sql(&again).await;
+    endpoint.drained(SOON).await;
+    assert_eq!(endpoint.counts().await, "0|0|4|0");
+    let _ = python.kill();
+    let output = python.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().collect::<Vec<_>>(), ["test.event"; 3]);
 }
