@@ -8,7 +8,7 @@ use tenant_sync_core::config::Config;
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::mapping::Mapping;
 use tenant_sync_core::migrate;
-use tenant_sync_core::outbox::TargetKey;
+use tenant_sync_core::outbox::{self, TargetKey};
 use tenant_sync_core::registry::{Settings, target_key};
 use tenant_sync_core::triggers::{self, Limits, Listens, NewTrigger, Operation};
 use tokio_postgres::Client;
@@ -99,6 +99,10 @@ pub(super) async fn prepare(services: &Services, config: &Config, output: Output
 /// A trigger for the users of all tenancies, and a receiver of its events in this process.
 async fn add_trigger(desk: &Desk<'_>) -> anyhow::Result<Receiver> {
     let mut receiver = Receiver::bind().await?;
+    let requests = &desk.config.requests;
+    let client = desk.internal.get().await?;
+    outbox::publish_settings(&client, requests.allow_http, requests.max_body_bytes).await?;
+    drop(client);
     let trigger = NewTrigger {
         tenancy_id: None,
         listens: Listens::Table {
