@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     const PLAIN: Manner = Manner { batch_events: 1, batch_wait: Duration::ZERO };
-    const BATCH: Manner = Manner { batch_events: 3, batch_wait: Duration::from_secs(2), ..PLAIN };
+    const BATCH: Manner = Manner { batch_events: 3, batch_wait: Duration::from_secs(2) };
 
     fn row(position: i64, key: Option<&str>, due: bool) -> Due {
         Due {

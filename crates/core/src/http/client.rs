@@ -28,7 +28,7 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// `network.ca_file`, or no roots at all.
+    /// `network.ca_file` cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The library refuses its settings.
@@ -106,7 +106,7 @@ impl Client {
     /// A client by the operator's rules. Nothing is connected yet.
     ///
     /// # Errors
-    /// `network.ca_file` cannot be used, or there is no root certificate at all.
+    /// `network.ca_file` cannot be used.
     pub fn new(network: &Network, requests: &Requests) -> Result<Self, ClientError> {
         let guard = Arc::new(Guard::from_config(network));
         let limits = Limits {
@@ -116,8 +116,15 @@ impl Client {
             retry_after_max: requests.retry_after_max,
         };
         let resolver = Guarded { resolver: Arc::default(), guard: Arc::clone(&guard), limit: limits.connect };
+        let tls = TlsSettings::from_config(network)?;
+        if !tls.has_roots() {
+            tracing::warn!(
+                "no root certificates are known here, so no https endpoint can be called: install the system's \
+                 (package ca-certificates), or name a file with network.ca_file"
+            );
+        }
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(TlsSettings::from_config(network)?.verifying()?)
+            .tls_backend_preconfigured(tls.verifying()?)
             .dns_resolver(resolver)
             .no_proxy()
             .redirect(redirect::Policy::none())
