@@ -174,8 +174,9 @@ end $$;
 comment on function http_pause_trigger(uuid, text) is 'Lets a trigger make no events and send none; false if it was paused, or is none.';
 
 -- Statements that made no events: they are counted, and what cannot work is parked, for it would fail with every write.
+-- As the owner of our schema, because functions are written anew.
 create function http_settle_faults(at_most bigint) returns bigint
-    language plpgsql set search_path from current as $$
+    language plpgsql security definer set search_path from current as $$
 declare
     noted bigint;
     table_id bigint;
@@ -269,7 +270,7 @@ $$;
 -- Events of our own, told where they happen: in the transaction that changes the state.
 
 create function tell_target_state() returns trigger
-    language plpgsql set search_path from current as $$
+    language plpgsql security definer set search_path from current as $$
 begin
     perform http_own_event(case new."state" when 'ok' then 'target.recovered' else 'target.broken' end, new."tenancyId",
         jsonb_build_object('targetId', new."id", 'state', new."state", 'error', new."lastError", 'errorClass', new."lastErrorClass"));
@@ -282,7 +283,7 @@ create trigger "tell_target_state" after update on "ExternalDatabase" for each r
     execute function tell_target_state();
 
 create function tell_source_rewound() returns trigger
-    language plpgsql set search_path from current as $$
+    language plpgsql security definer set search_path from current as $$
 begin
     perform http_own_event('source.rewound', null, jsonb_build_object('epoch', new."number", 'reason', new."reason",
         'firstSequenceId', new."firstSequenceId"));

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use tenant_sync_core::db::{DbError, Internal};
-use tenant_sync_core::outbox::{self, ClaimLimits, DeliveryClaim};
+use tenant_sync_core::outbox::{self, AskedBy, ClaimLimits, DeliveryClaim};
 use tenant_sync_core::queue::Publisher;
 
 use crate::scan::Scan;
@@ -16,15 +16,15 @@ const ASKS_PER_TICK: i64 = 5_000;
 #[derive(Debug)]
 pub(crate) struct Requests {
     scan: Scan,
-    /// The transaction from which asks can be new, and when all were looked at last.
-    asked_from: u64,
+    /// The transactions whose asks can be new, and when all were looked at last.
+    asked_by: AskedBy,
     all_asks_at: Option<Instant>,
 }
 
 impl Requests {
     /// Nothing is known: the first look is at everything.
     pub(crate) fn new() -> Self {
-        Self { scan: Scan::new(), asked_from: 0, all_asks_at: None }
+        Self { scan: Scan::new(), asked_by: AskedBy::default(), all_asks_at: None }
     }
 
     /// Folds, claims and publishes once.
@@ -61,13 +61,13 @@ impl Requests {
     async fn fold(&mut self, internal: &Internal) -> Result<i64, TickError> {
         let now = Instant::now();
         if self.all_asks_at.is_none_or(|at| now.duration_since(at) >= crate::scan::FULL_EVERY) {
-            (self.asked_from, self.all_asks_at) = (0, Some(now));
+            (self.asked_by, self.all_asks_at) = (AskedBy::default(), Some(now));
         }
         let client = internal.get().await?;
-        let folded = outbox::fold_delivery_asks(&client, self.asked_from, ASKS_PER_TICK)
+        let folded = outbox::fold_delivery_asks(&client, &self.asked_by, ASKS_PER_TICK)
             .await
             .map_err(DbError::from)?;
-        self.asked_from = folded.next_from;
+        self.asked_by = folded.next;
         metrics::counter!("tenant_sync_outbox_delivery_asks_total").increment(folded.asks.unsigned_abs());
         Ok(folded.asks)
     }

@@ -122,14 +122,23 @@ update "OutgoingRequest" r set "startedFulfillingAt" = null, "dueAt" = now() fro
 }
 
 /// What one call of [`fold_delivery_asks`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveriesFolded {
     /// Asks that are gone.
     pub asks: i64,
     /// Destinations that have something to do.
     pub destinations: i64,
-    /// From which transaction on the next call has to look.
-    pub next_from: u64,
+    /// Where the next call has to look.
+    pub next: AskedBy,
+}
+
+/// Transactions whose asks may be there and are not folded yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AskedBy {
+    /// This one and all later ones.
+    from: u64,
+    /// Earlier ones that were still running.
+    running: Vec<String>,
 }
 
 /// Turns asks (rows of kind `deliveryAsk`, one a statement and destination) into delivery rows, at most `limit`
@@ -137,29 +146,41 @@ pub struct DeliveriesFolded {
 /// probe; one that is queued or runs is told by its counter. Of a trigger that is not active nothing becomes of it:
 /// whoever resumes it asks again.
 ///
-/// Looks only at asks of the transaction `from` and later ones, by the index, whatever an old snapshot keeps of
-/// those that were folded before. Waits for nobody, as [`super::fold_asks`].
+/// Looks only at asks of the transactions that `asked_by` names, by the index, whatever an old snapshot keeps of those
+/// that were folded before; `AskedBy::default()` = at all. Waits for nobody, as [`super::fold_asks`].
 ///
 /// # Errors
 /// Postgres does.
-pub async fn fold_delivery_asks(client: &Object, from: u64, limit: i64) -> Result<DeliveriesFolded, Error> {
-    let from_text = from.to_string();
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&from_text, Type::TEXT), (&limit, Type::INT8)];
+pub async fn fold_delivery_asks(
+    client: &Object,
+    asked_by: &AskedBy,
+    limit: i64,
+) -> Result<DeliveriesFolded, Error> {
+    let from = asked_by.from.to_string();
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&from, Type::TEXT), (&limit, Type::INT8), (&asked_by.running, Type::TEXT_ARRAY)];
     let row = client.query_typed_one(FOLD, &parameters).await?;
-    let next: String = row.get(2);
-    Ok(DeliveriesFolded {
-        asks: row.get(0),
-        destinations: row.get(1),
-        next_from: next.parse().unwrap_or_default(),
-    })
+    let next_from: String = row.get(2);
+    let from: u64 = next_from.parse().unwrap_or_default();
+    let mut running: Vec<String> = row.get(3);
+    // Later ones are looked at anyway.
+    running.retain(|xid| xid.parse::<u64>().is_ok_and(|xid| xid < from));
+    Ok(DeliveriesFolded { asks: row.get(0), destinations: row.get(1), next: AskedBy { from, running } })
 }
 
 const FOLD: &str = r#"
-with asks as materialized (
-    select id, "destinationId", "dueAt", url, "tenancyId", "askedBy" from "OutgoingRequest"
+with fresh as materialized (
+    select id, "destinationId", "dueAt", url, "askedBy" from "OutgoingRequest"
     where kind = 'deliveryAsk' and "askedBy" >= $1::xid8
     order by "askedBy" limit $2
     for update skip locked
+), late as materialized (
+    select id, "destinationId", "dueAt", url, "askedBy" from "OutgoingRequest"
+    where kind = 'deliveryAsk' and "askedBy" = any ($3::xid8[])
+    order by "askedBy" limit $2
+    for update skip locked
+), asks as materialized (
+    select * from late union all select * from fresh
 ), wanted as materialized (
     select "destinationId" as id, min("dueAt") as due, max(url) as origin from asks group by 1
 ), new_destinations as (
@@ -196,12 +217,18 @@ with asks as materialized (
     returning 1
 )
 select (select count(*) from gone), (select count(*) from asked),
-       least((select min(r."askedBy"::text::numeric) from (
+       least((select l."askedBy"::text::numeric from (
                   select "askedBy" from "OutgoingRequest" q
                   where q.kind = 'deliveryAsk' and q."askedBy" >= $1::xid8
                     and (q.id not in (select id from asks) or q."destinationId" in (select id from busy))
-                  order by q."askedBy" limit 1) r),
-             pg_snapshot_xmin(pg_current_snapshot())::text::numeric)::text"#;
+                  order by q."askedBy" limit 1) l),
+             (select l."askedBy"::text::numeric from (
+                  select "askedBy" from "OutgoingRequest" q
+                  where q.kind = 'deliveryAsk' and q."askedBy" = any ($3::xid8[])
+                    and (q.id not in (select id from asks) or q."destinationId" in (select id from busy))
+                  order by q."askedBy" limit 1) l),
+             pg_snapshot_xmax(pg_current_snapshot())::text::numeric)::text,
+       array(select x::text from pg_snapshot_xip(pg_current_snapshot()) x)"#;
 
 /// What one call of [`sweep_destinations`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,7 +39,7 @@ use uuid::Uuid;
 pub use ask::{Folded, enqueue, fold_asks, notify};
 pub use claim::{Claim, ClaimLimits, Claimed, LaneScan, Scanned, claim, give_back_unpublished, queued_count};
 pub use deliveries::{
-    DeliveriesFolded, DeliveryClaim, DeliveryScan, Swept, claim_deliveries, delete_orphans,
+    AskedBy, DeliveriesFolded, DeliveryClaim, DeliveryScan, Swept, claim_deliveries, delete_orphans,
     fold_delivery_asks, give_back_deliveries, publish_settings, sweep_destinations,
 };
 pub use log::{

@@ -183,7 +183,7 @@ async fn truncate_makes_one_event_with_the_count() {
     let place = place().await;
     place.trigger(&["--tenancy", TWO, "--table", "users", "--on", "insert"]).await;
     place.sql(&format!(r#"insert into "ProjectUser" ("tenancyId", "displayName")
-                          select '{ONE}', 'u' from generate_series(1, 5) union all select '{TWO}', 'v' from generate_series(1, 7)"#)).await;
+                          select t::uuid, 'u' from unnest(array_fill('{ONE}'::text, '{{5}}') || array_fill('{TWO}'::text, '{{7}}')) t"#)).await;
     place.taken().await;
     let events = place.events(r#"truncate "ProjectUser" cascade"#).await;
     assert_eq!(events.len(), 1, "{events:?}");

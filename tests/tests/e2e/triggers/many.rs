@@ -20,9 +20,9 @@ async fn a_table_without_a_trigger_carries_nothing() {
 }
 
 /// The functions do not grow with the triggers, and rows are looked up by tenancy: what is read for a row is the same
-/// for 3 triggers and for 3,000.
+/// for one trigger and for 1,000.
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_of_triggers_share_one_function_and_one_rule() {
+async fn a_thousand_triggers_share_one_function_and_one_rule() {
     let place = Place::with_invoices().await;
     place
         .trigger_when("public.invoices", "insert,update", r#"[{"column":"plan","op":"=","value":"gold"}]"#)
@@ -32,7 +32,7 @@ async fn thousands_of_triggers_share_one_function_and_one_rule() {
     let before = size().await;
     place
         .sql(&format!(
-            r#"insert into "Tenancy" ("projectId", "branchId", "tenantKey") select 'p', 'b' || n, 't' || n from generate_series(1, 3000) n;
+            r#"insert into "Tenancy" ("projectId", "branchId", "tenantKey") select 'p', 'b' || n, 't' || n from generate_series(1, 1000) n;
                select http_add_trigger((select to_jsonb(t) || jsonb_build_object('id', gen_random_uuid(), 'tenancyId', k."id",
                    'relation', 'invoices'::regclass::oid::text, 'event', 'invoices', 'secrets', '00', 'batchEvents', 1, 'batchWaitMillis', 0,
                    'operations', '["insert"]'::jsonb, 'condition', jsonb_build_array(jsonb_build_object('column', 'plan', 'op', '=', 'value', k."tenantKey")))
@@ -42,7 +42,7 @@ async fn thousands_of_triggers_share_one_function_and_one_rule() {
         ))
         .await;
     assert_eq!(size().await, before);
-    assert_eq!(place.value(r#"select count(*) from "HttpTrigger""#).await, "3001");
+    assert_eq!(place.value(r#"select count(*) from "HttpTrigger""#).await, "1001");
     assert_eq!(place.value(r#"select count(*) from "HttpRule""#).await, "1");
     let blocks = async |tenant: &str| -> i64 {
         // In a new session, so that no plan is there yet; twice, so that the second finds one.
