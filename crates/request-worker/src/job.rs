@@ -1,6 +1,7 @@
 //! One job: take the destination's delivery row, give it its turn, say in the row what comes next.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
@@ -40,6 +41,8 @@ pub(crate) struct Jobs {
     pub(crate) paces: Paces,
     /// Places that destinations which fail may have: half of all.
     pub(crate) failing: Semaphore,
+    /// Whether was told that nothing can be sent from here; until something can again.
+    pub(crate) told: AtomicBool,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -141,13 +144,9 @@ impl Jobs {
         Ok(common)
     }
 
-    async fn turn(&self, delivery: &Delivery, limits: &Limits, common: Common) -> Result<Outcome, DbError> {
+    fn flow(&self, delivery: &Delivery, limits: &Limits, common: Common) -> Flow {
         let settings = &self.config.requests;
-        let manner = Manner {
-            batch_events: usize::try_from(limits.batch_events).unwrap_or(1),
-            batch_wait: limits.batch_wait,
-        };
-        let mut flow = Flow {
+        Flow {
             client: self.client.clone(),
             common: Arc::new(common),
             requests: settings.clone(),
@@ -163,13 +162,25 @@ impl Jobs {
             delivered: false,
             failed: None,
             stop: None,
+        }
+    }
+
+    async fn turn(&self, delivery: &Delivery, limits: &Limits, common: Common) -> Result<Outcome, DbError> {
+        let settings = &self.config.requests;
+        let manner = Manner {
+            batch_events: usize::try_from(limits.batch_events).unwrap_or(1),
+            batch_wait: limits.batch_wait,
         };
+        let mut flow = self.flow(delivery, limits, common);
         let road = Road { internal: &self.internal, worker: &self.worker, delivery, manner };
         let ended = tokio::select! {
             ended = Box::pin(turn::run(road, &mut flow)) => ended?,
             () = self.keep_lease(delivery) => Ended::Lost,
         };
         tell(delivery, limits, &flow);
+        if flow.delivered {
+            self.told.store(false, Ordering::Relaxed);
+        }
         metrics::histogram!("tenant_sync_request_turn_seconds").record(flow.began.elapsed().as_secs_f64());
         // What the turn did is settled; whether its row says so, too, is not sure yet.
         let _ = failpoint::reach("requests.before_end").await;
@@ -186,7 +197,9 @@ impl Jobs {
             }
             Ended::GivenUp(reason) => {
                 let wait = if reason.is_some() { OUR_FAULT_WAIT } else { Duration::ZERO };
-                if let Some(reason) = reason {
+                if let Some(reason) = reason
+                    && !self.told.swap(true, Ordering::Relaxed)
+                {
                     tracing::warn!(destination = %delivery.destination_id, reason,
                         "requests cannot be sent from here; they are tried again");
                 }

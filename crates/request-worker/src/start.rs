@@ -1,6 +1,7 @@
 //! Starting a request worker: open the queue, run jobs until asked to stop.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tenant_sync_core::config::Config;
@@ -37,6 +38,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         client,
         paces: Paces::default(),
         failing: Semaphore::new(usize::from(concurrency / 2).max(1)),
+        told: AtomicBool::new(false),
         stopping: worker.stopping(),
         config: Arc::clone(&config),
     });

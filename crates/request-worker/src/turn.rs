@@ -14,6 +14,9 @@ use crate::flow::{Flow, Stop};
 
 /// Requests of one read.
 const READ_ROWS: i64 = 500;
+/// What was sent and is not settled comes again, so it is tried for a while.
+const SETTLE_AGAIN: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
 
 /// What a turn works with.
 #[derive(Debug, Clone, Copy)]
@@ -119,14 +122,27 @@ impl Road<'_> {
         }
         // The receivers have them; whether the rows say so, too, is not sure yet.
         let _ = failpoint::reach("requests.before_settle").await;
-        let settled =
-            requests::settle(&self.client().await?, self.delivery, self.worker, attempts, standing).await?;
+        let mut pauses = SETTLE_AGAIN.into_iter();
+        let settled = loop {
+            match (self.try_to_settle(attempts, standing).await, pauses.next()) {
+                (Ok(settled), _) => break settled,
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(pause)) => {
+                    tracing::debug!(destination = %self.delivery.destination_id, %error, "not settled yet");
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        };
         let dead = attempts.iter().filter(|attempt| attempt.fate == Fate::Dead).count();
         if settled != Settled::Lost && dead > 0 {
             metrics::counter!("tenant_sync_requests_dead_total").increment(dead as u64);
             tracing::warn!(destination = %self.delivery.destination_id, dead, "requests have used up their attempts");
         }
         Ok(settled)
+    }
+
+    async fn try_to_settle(&self, attempts: &[Attempted], standing: Standing) -> Result<Settled, DbError> {
+        Ok(requests::settle(&self.client().await?, self.delivery, self.worker, attempts, standing).await?)
     }
 }
 
