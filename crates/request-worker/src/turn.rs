@@ -57,7 +57,13 @@ pub(crate) async fn run(road: Road<'_>, flow: &mut Flow) -> Result<Ended, DbErro
             if !flow.learns(held?) {
                 return Ok(Ended::Lost);
             }
-            page = next?;
+            page = match next {
+                Ok(next) => next,
+                Err(error) => {
+                    road.settle(&unsettled, flow.standing(&unsettled)).await?;
+                    return Err(error);
+                }
+            };
             // Keys are looked at by themselves, and only when nothing is under way.
             if !chains::have_keys(&page) {
                 continue;
