@@ -43,17 +43,17 @@ async fn a_failure_is_tried_again_until_it_is_dead_and_the_dead_can_be_sent_agai
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_after_holds_the_whole_destination_and_counts_no_attempt() {
     let stack = stack(&[("requests.retry_schedule", "1h")]).await;
+    let _road = road(&stack, &[FAILS]).await;
     for status in [429, 503] {
         let receiver = Receiver::start().await;
         let endpoint = Endpoint::register(&stack, &receiver.url(), r#""parallelism" = 1"#).await;
         let wait = if status == 429 {
             "2".to_owned()
         } else {
-            let date = r#"select to_char(now() at time zone 'UTC' + interval '4 s', 'Dy, DD Mon YYYY HH24:MI:SS "GMT"')"#;
+            let date = r#"select to_char(now() at time zone 'UTC' + interval '6 s', 'Dy, DD Mon YYYY HH24:MI:SS "GMT"')"#;
             stack.internal().value(date).await
         };
         receiver.next([Behaviour::Answer(status, format!("Retry-After: {wait}"), String::new())]);
-        let _road = road(&stack, &[FAILS]).await;
         endpoint.send(0, 3, 0).await;
         endpoint.drained(SOON).await;
         let received = receiver.received();
