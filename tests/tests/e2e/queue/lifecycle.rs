@@ -94,7 +94,7 @@ async fn one_pass_reports_what_it_did_and_leaves_no_trace() {
         tenant_sync_poller::once(Arc::clone(&stack.config), CancellationToken::new()).await.expect("pass");
     let json = serde_json::to_value(&report).expect("json");
     let expected = serde_json::json!({
-        "enabled": true, "claimed": 5, "published": 5, "givenBack": 0, "foldedAsks": 2, "visits": 0,
+        "enabled": true, "claimed": 5, "published": 5, "givenBack": 0, "foldedAsks": 2, "visits": 0, "woken": 0,
     });
     assert_eq!(json, expected);
     assert_eq!(heartbeats(&stack).await, 0);

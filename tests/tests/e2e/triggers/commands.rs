@@ -185,7 +185,7 @@ async fn requests_are_listed_and_shown_in_all_their_states() {
         ids
     };
     assert_eq!(ids(&[]).await, sorted(vec![dead.clone(), arrived.clone(), waits.clone()]));
-    assert_eq!(ids(&["--state", "dead"]).await, [dead.clone()]);
+    assert_eq!(ids(&["--state", "dead"]).await, [dead.as_str()]);
     assert_eq!(
         ids(&["--state", "delivered,pending", "--event", "user.created", "--tenancy", ONE]).await,
         sorted(vec![arrived.clone(), waits])

@@ -2,6 +2,9 @@
 
 use super::kit::Place;
 
+/// Plans and amounts.
+type Rows = &'static [(&'static str, &'static str)];
+
 fn insert(id: u32, plan: &str, amount: &str) -> String {
     format!("insert into invoices (id, org, plan, amount, note) values ({id}, 'one', {plan}, {amount}, null)")
 }
@@ -10,7 +13,7 @@ fn insert(id: u32, plan: &str, amount: &str) -> String {
 async fn each_operator_says_what_it_says() {
     let place = Place::with_invoices().await;
     // Condition; rows (plan, amount) that meet it; rows that do not.
-    let cases: [(&str, &[(&str, &str)], &[(&str, &str)]); 7] = [
+    let cases: [(&str, Rows, Rows); 7] = [
         (
             r#"[{"column":"plan","op":"=","value":"it's"}]"#,
             &[("'it''s'", "1")],

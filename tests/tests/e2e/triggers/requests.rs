@@ -73,7 +73,7 @@ async fn each_bad_input_is_refused_with_what_is_wrong() {
         (url("https://0x7f.1/"), "no IPv4 address"),
         (url("https://[::g]/"), "host cannot be read"),
         (url("https://example.org:70000/"), "port is not between"),
-        (format!("'https://example.org/' || repeat('x', 2100)"), "may have 2048"),
+        ("'https://example.org/' || repeat('x', 2100)".into(), "may have 2048"),
         ("'https://example.org', 'TRACE'".into(), "the method is \"TRACE\""),
         ("'https://example.org', 'GET', '{}', 'x'".into(), "a GET request has no body"),
         ("'https://example.org', body => '12345678901'".into(), "requests.max_body_bytes"),
