@@ -196,7 +196,8 @@ begin
             "state" = case when c.breaks then 'broken' else t."state" end,
             "stateReason" = case when c.breaks then format('its definition does not fit the table any more (SQLSTATE %s)', c.state)
                             else t."stateReason" end,
-            "stateSince" = case when c.breaks then now() else t."stateSince" end
+            "stateSince" = case when c.breaks then now() else t."stateSince" end,
+            "updatedAt" = case when c.breaks then now() else t."updatedAt" end
         from counted c where t."id" = c."id"
         returning t."tableId", c.breaks
     )

@@ -12,6 +12,8 @@
 mod console;
 #[path = "bench/own.rs"]
 mod own;
+#[path = "bench/requests.rs"]
+mod requests;
 #[path = "bench/tracking.rs"]
 mod tracking;
 
@@ -46,6 +48,7 @@ async fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("tracking") => return drop(tracking::measure().await),
         Some("console") => return drop(console::measure().await),
+        Some("requests") => return drop(requests::measure().await),
         Some("own") => return drop(own::measure().await),
         _ => {}
     }
@@ -71,7 +74,9 @@ async fn main() {
     let tracking = tracking::measure().await;
     let own = own::measure().await;
     let console = console::measure().await;
-    let sections = json!({"tracking": tracking, "ownTables": own, "console": console});
+    let requests = requests::measure().await;
+    let sections =
+        json!({"tracking": tracking, "ownTables": own, "console": console, "requests": requests});
     report(by_hand, by_statement, ours, &latency, sections);
 }
 

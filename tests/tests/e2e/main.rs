@@ -19,6 +19,7 @@ mod migrate;
 mod own_tables;
 mod queue;
 mod races;
+mod requests;
 mod sequencing;
 mod tracking;
 mod triggers;

@@ -69,6 +69,7 @@ impl Services {
             // The servers are on this machine, and without certificates.
             ("NETWORK__ALLOW_PRIVATE", "true".to_owned()),
             ("NETWORK__TLS", "disable".to_owned()),
+            ("REQUESTS__ALLOW_HTTP", "true".to_owned()),
             ("LOG__FILTER", filter.to_owned()),
             ("CONSOLE__LISTEN", self.console.to_string()),
             ("CONSOLE__ADMIN_KEYS", format!("demo:{}", self.admin_key)),

@@ -16,7 +16,7 @@ use super::outcome::Class;
 use super::retry;
 use crate::config::{Network, Requests};
 use crate::guard::{Guard, GuardError, ResolveError, Resolver};
-use crate::target::tls::{CertificateRefused, TlsError, TlsSettings};
+use crate::target::tls::{CertificateProblem, CertificateRefused, TlsError, TlsSettings};
 
 /// Bytes of an answer that are kept for the log.
 const KEPT_BYTES: usize = 1_024;
@@ -28,7 +28,7 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// `network.ca_file`, or no roots at all.
+    /// `network.ca_file` cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The library refuses its settings.
@@ -60,6 +60,8 @@ pub struct Request<'a> {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// The time for all of it, if not that of the operator.
+    pub timeout: Option<Duration>,
 }
 
 /// What the receiver answered.
@@ -104,7 +106,7 @@ impl Client {
     /// A client by the operator's rules. Nothing is connected yet.
     ///
     /// # Errors
-    /// `network.ca_file` cannot be used, or there is no root certificate at all.
+    /// `network.ca_file` cannot be used.
     pub fn new(network: &Network, requests: &Requests) -> Result<Self, ClientError> {
         let guard = Arc::new(Guard::from_config(network));
         let limits = Limits {
@@ -114,14 +116,20 @@ impl Client {
             retry_after_max: requests.retry_after_max,
         };
         let resolver = Guarded { resolver: Arc::default(), guard: Arc::clone(&guard), limit: limits.connect };
+        let tls = TlsSettings::from_config(network)?;
+        if !tls.has_roots() {
+            tracing::warn!(
+                "no root certificates are known here, so no https endpoint can be called: install the system's \
+                 (package ca-certificates), or name a file with network.ca_file"
+            );
+        }
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(TlsSettings::from_config(network)?.verifying()?)
+            .tls_backend_preconfigured(tls.verifying()?)
             .dns_resolver(resolver)
             .no_proxy()
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(limits.connect)
-            .timeout(limits.total)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .pool_idle_timeout(IDLE_TIMEOUT)
             .tcp_nodelay(true)
@@ -150,6 +158,7 @@ impl Client {
             .http
             .request(request.method, request.destination.url().clone())
             .headers(request.headers)
+            .timeout(request.timeout.unwrap_or(self.limits.total))
             .body(request.body)
             .send();
         let response = sending.await.map_err(|error| failure(&error, began.elapsed()))?;
@@ -225,7 +234,7 @@ fn failure(error: &reqwest::Error, took: Duration) -> Failure {
             return no_address(refused);
         }
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            if let Some(tls) = tls_inside(io) {
                 return failed(Class::TlsFailed, tls_detail(tls));
             }
             found_io = Some(io);
@@ -253,6 +262,13 @@ fn failure(error: &reqwest::Error, took: Duration) -> Failure {
     }
 }
 
+/// One error may wrap another without naming it as its source.
+fn tls_inside(error: &io::Error) -> Option<&rustls::Error> {
+    let inner = error.get_ref()?;
+    let deeper = inner.downcast_ref::<io::Error>().and_then(tls_inside);
+    inner.downcast_ref::<rustls::Error>().or(deeper)
+}
+
 fn no_address(refused: &NoAddress) -> Failure {
     let class = match refused {
         NoAddress::Resolve(ResolveError::Ours) => Class::Ours,
@@ -268,9 +284,23 @@ fn tls_detail(error: &rustls::Error) -> String {
     if let rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) = error
         && let Some(refused) = other.0.downcast_ref::<CertificateRefused>()
     {
-        return format!("the certificate {refused}");
+        let what = match &refused.problem {
+            CertificateProblem::Expired(day) => format!("expired on {day}"),
+            CertificateProblem::NotYetValid(day) => format!("is not valid before {day}"),
+            CertificateProblem::WrongName(names) => {
+                format!("is for another name ({}): use that one in the URL", names.join(", "))
+            }
+            CertificateProblem::UnknownIssuer => {
+                "is not signed by a root that is known here: network.ca_file adds roots".to_owned()
+            }
+            CertificateProblem::Other(reason) => format!("is not accepted: {reason}"),
+        };
+        return format!(
+            "the certificate of \"{}\", issued by \"{}\", {what}",
+            refused.subject, refused.issuer
+        );
     }
-    format!("the TLS handshake failed ({error})").chars().take(300).collect()
+    format!("the TLS handshake failed: {error}").chars().take(300).collect()
 }
 
 /// No local port, no file, no network: nothing that the receiver could help.

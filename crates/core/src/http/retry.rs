@@ -2,6 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+/// Whoever asks for no wait at all gets this one.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// The wait after a failure, by the schedule, give or take a tenth; `None` = there is no further try. `failures`
 /// counts those before this one, `random` lies in 0..=1.
 #[must_use]
@@ -9,8 +12,8 @@ pub fn after_failure(schedule: &[Duration], failures: usize, random: f64) -> Opt
     schedule.get(failures).map(|wait| wait.mul_f64(0.9 + 0.2 * random.clamp(0.0, 1.0)))
 }
 
-/// The wait that a `Retry-After` asks for, in seconds or as a date, at most `max`; `None` if it cannot be read. A
-/// date that has passed is no wait.
+/// The wait that a `Retry-After` asks for, in seconds or as a date, at least a second and at most `max`; `None` if it
+/// cannot be read.
 #[must_use]
 pub fn retry_after(value: &str, now: SystemTime, max: Duration) -> Option<Duration> {
     let value = value.trim();
@@ -20,7 +23,7 @@ pub fn retry_after(value: &str, now: SystemTime, max: Duration) -> Option<Durati
     } else {
         httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default()
     };
-    Some(wait.min(max))
+    Some(wait.clamp(SHORTEST.min(max), max))
 }
 
 #[cfg(test)]
@@ -46,10 +49,10 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 60);
         for (value, wait) in [
             ("120", Some(Duration::from_secs(120))),
-            (" 0 ", Some(Duration::ZERO)),
+            (" 0 ", Some(SHORTEST)),
             ("99999999999999999999999999", Some(DAY)),
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(Duration::from_secs(60))),
-            ("Sun, 06 Nov 1994 08:40:00 GMT", Some(Duration::ZERO)),
+            ("Sun, 06 Nov 1994 08:40:00 GMT", Some(SHORTEST)),
             ("-5", None),
             ("soon", None),
             ("", None),

@@ -29,6 +29,7 @@ mod deliveries;
 mod log;
 mod look;
 mod operate;
+pub mod requests;
 mod run;
 mod visit;
 

@@ -6,8 +6,9 @@ use lapin::BasicProperties;
 use prost::Message as _;
 use uuid::Uuid;
 
+use super::consumer::FromMessage;
 use super::job::{MAX_BODY_BYTES, Undecodable, header_text, message_properties};
-use super::names;
+use super::names::{self, Queue};
 use crate::outbox::{DeliveryClaim, Held};
 use crate::proto::HttpDeliveryJob;
 
@@ -20,6 +21,19 @@ pub struct DeliveryJob {
     pub destination_id: Uuid,
     /// W3C trace context, if the message carries one.
     pub traceparent: Option<String>,
+}
+
+impl FromMessage for DeliveryJob {
+    const QUEUE: Queue = Queue::Requests;
+    const BULK: Option<Queue> = None;
+
+    fn decode(body: &[u8], properties: &BasicProperties) -> Result<Self, Undecodable> {
+        decode(body, properties)
+    }
+
+    fn request_id(&self) -> Uuid {
+        self.held.request_id
+    }
 }
 
 /// The message for a claim: its body.

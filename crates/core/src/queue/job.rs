@@ -7,7 +7,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use prost::Message as _;
 use uuid::Uuid;
 
-use super::names;
+use super::consumer::FromMessage;
+use super::names::{self, Queue};
 use crate::outbox::{Claim, Held, TargetKey};
 use crate::proto::TenantSyncJob;
 
@@ -25,6 +26,19 @@ pub struct Job {
     pub target: TargetKey,
     /// W3C trace context, if the message carries one.
     pub traceparent: Option<String>,
+}
+
+impl FromMessage for Job {
+    const QUEUE: Queue = Queue::Live;
+    const BULK: Option<Queue> = Some(Queue::Bulk);
+
+    fn decode(body: &[u8], properties: &BasicProperties) -> Result<Self, Undecodable> {
+        decode(body, properties)
+    }
+
+    fn request_id(&self) -> Uuid {
+        self.held.request_id
+    }
 }
 
 /// Why a message cannot be read. The text goes into a header of the dead message.

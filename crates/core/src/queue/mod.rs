@@ -14,7 +14,7 @@ mod publisher;
 mod supervisor;
 mod topology;
 
-pub use consumer::{Acked, Consumer, JobDelivery};
+pub use consumer::{Acked, Consumer, FromMessage, JobDelivery};
 pub use delivery_job::DeliveryJob;
 pub use error::QueueError;
 pub use job::{Job, Undecodable};

@@ -13,6 +13,8 @@ pub enum Kind {
     SyncWorker,
     /// Serves the admin API and the dashboard.
     Console,
+    /// Sends HTTP requests.
+    RequestWorker,
 }
 
 impl Kind {
@@ -24,6 +26,7 @@ impl Kind {
             Self::Poller => "poller",
             Self::SyncWorker => "sync-worker",
             Self::Console => "console",
+            Self::RequestWorker => "request-worker",
         }
     }
 
@@ -36,6 +39,9 @@ impl Kind {
             Self::Poller => "Hands due outgoing requests to RabbitMQ",
             Self::SyncWorker => "Consumes tenant sync jobs and writes what changed to external databases",
             Self::Console => "Serves the admin API and the dashboard",
+            Self::RequestWorker => {
+                "Consumes delivery jobs and sends HTTP requests: events, signed, and plain ones"
+            }
         }
     }
 }

@@ -33,12 +33,15 @@ async fn it_ends_by_itself_with_a_check_and_when_it_is_told_to() {
     for part in [
         "3 tenancies with 10000 users",
         "4 targets",
+        "1 trigger",
         "psql 'postgres://",
         "Dashboard   http://127.0.0.1:",
+        "with a good signature",
         "every target equals its source",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    assert!(!text.contains("\n0 HTTP requests received"), "{text}");
     assert_eq!(text.matches(" rows, equal").count(), 7, "seven tables are compared: {text}");
 
     let mut told = demo("600", &scratch);

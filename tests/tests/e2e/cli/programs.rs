@@ -18,9 +18,13 @@ async fn dev_runs_everything_and_stops_when_asked() {
     // One health endpoint for all, with the metrics of all.
     let answer = http::get(dev.health_address(), "/readyz").await.expect("an answer");
     assert!(answer.body.contains("rabbitmq") && answer.body.contains("postgres"), "{}", answer.body);
-    eventually(SOON, "three workers to announce themselves", async || {
+    eventually(SOON, "four workers to announce themselves", async || {
         let kinds = stack.internal().rows(r#"select kind from "WorkerHeartbeat" order by 1"#).await;
-        if kinds == ["poller", "sequencer", "sync-worker"] { Ok(()) } else { Err(kinds.join(" ")) }
+        if kinds == ["poller", "request-worker", "sequencer", "sync-worker"] {
+            Ok(())
+        } else {
+            Err(kinds.join(" "))
+        }
     })
     .await;
     stack.target(tenancy, "main", stack.external(0).url(), &[]).await;

@@ -152,14 +152,17 @@ impl TlsSettings {
         }
     }
 
-    /// For an HTTP client: the certificate is always verified, whatever the floor.
+    /// Whether there is any root to verify a certificate with.
+    #[must_use]
+    pub fn has_roots(&self) -> bool {
+        !self.roots.is_empty()
+    }
+
+    /// For an HTTP client: the certificate is always verified, whatever the floor; without a root none is good.
     ///
     /// # Errors
-    /// There is nothing to verify with.
+    /// The library refuses its own settings.
     pub fn verifying(&self) -> Result<ClientConfig, TlsError> {
-        if self.roots.is_empty() {
-            return Err(TlsError::NoRoots);
-        }
         self.client(SslMode::VerifyFull, Arc::clone(&self.roots))
     }
 
