@@ -392,9 +392,12 @@ begin
         execute 'explain ' || replace(replace(replace(http_statement(on_table, event, source, 'events'),
             '{RULE}', http_rules(on_table, event)), '{ONE}', 'null::uuid'), '{SKIP}', '''{}''::uuid[]');
     end loop;
-exception when others then
-    raise exception using errcode = 'invalid_parameter_value', message = format(
-        'events of %s cannot be made (%s): %s', on_table."name", sqlstate, sqlerrm);
+exception
+    when lock_not_available or deadlock_detected then
+        raise;
+    when others then
+        raise exception using errcode = 'invalid_parameter_value', message = format(
+            'events of %s cannot be made (%s): %s', on_table."name", sqlstate, sqlerrm);
 end $$;
 comment on function http_try("HttpTable") is 'Fails if events of a table cannot be made.';
 

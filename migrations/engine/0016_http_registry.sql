@@ -118,6 +118,60 @@ begin
 end $$;
 comment on function http_resume_trigger(uuid, text, text, text) is 'Lets a paused or broken trigger be active again, or says why it cannot.';
 
+-- Nobody asked for this: what does not fit is parked, and the next change of the mapping is followed again.
+create function http_follow_mapping(table_id bigint, event text, mapping_name text, data text) returns text
+    language plpgsql set search_path from current as $$
+#variable_conflict use_column
+declare
+    on_table "HttpTable";
+    problem text;
+begin
+    perform pg_advisory_xact_lock(hashtext(current_schema()), hashtext('http ' || h."name"))
+    from "HttpTable" h where h."id" = table_id;
+    update "HttpTable" h set "event" = $2, "mappingName" = $3, "data" = $4 where h."id" = table_id returning * into on_table;
+    if not found then
+        return null;
+    end if;
+    begin
+        perform http_try(on_table);
+    exception when invalid_parameter_value then
+        problem := sqlerrm;
+    end;
+    if problem is null then
+        perform http_refresh(table_id);
+    else
+        -- The functions stay as they are: without an active trigger they make nothing.
+        update "HttpTrigger" t set "state" = 'broken', "stateReason" = problem, "stateSince" = now(), "updatedAt" = now()
+        where t."tableId" = table_id and t."state" = 'active';
+    end if;
+    return problem;
+end $$;
+comment on function http_follow_mapping(bigint, text, text, text) is 'Makes a table''s events of what its mapping says now. If they cannot be made, its triggers are parked, and the reason is returned.';
+
+create function http_update_trigger(trigger_id uuid, url text, secrets bytea, key_id text) returns void
+    language plpgsql set search_path from current as $$
+#variable_conflict use_column
+declare
+    problem text := case when $2 is not null then http_url_problem($2) end;
+begin
+    if problem is not null then
+        raise exception using errcode = 'invalid_parameter_value', message = problem;
+    end if;
+    update "HttpTrigger" t set "url" = coalesce($2, t."url"), "secrets" = coalesce($3, t."secrets"), "keyId" = coalesce($4, t."keyId"),
+        "updatedAt" = now()
+    where t."id" = trigger_id;
+    if $2 is null then
+        return;
+    end if;
+    -- Whatever was wrong with the old one says nothing of this one.
+    update "HttpDestination" d set "state" = 'ok', "consecutiveFailures" = 0, "failingSince" = null, "nextAttemptAt" = null
+    where d."id" = trigger_id;
+    insert into "OutgoingRequest" ("kind", "destinationId", "askedBy")
+    select 'deliveryAsk', trigger_id, pg_current_xact_id()
+    where exists (select from "OutgoingRequest" r where r."kind" = 'http' and r."state" = 'pending' and r."destinationId" = trigger_id);
+end $$;
+comment on function http_update_trigger(uuid, text, bytea, text) is 'Gives a trigger another URL or other sealed secrets; what is null stays. Another URL closes the breaker.';
+
 create function http_remove_trigger(trigger_id uuid) returns boolean
     language plpgsql set search_path from current as $$
 declare

@@ -3,6 +3,7 @@
 mod add;
 mod report;
 mod test;
+mod update;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ enum Command {
     Show(One),
     /// Send it an event trigger.test, and wait for the answer
     Test(test::Args),
+    /// Give it another URL, or a new secret beside the old one, or take the old one away
+    Update(update::Args),
     /// Make no events and send none
     Pause(One),
     /// Make events again; also after its definition was broken
@@ -67,6 +70,7 @@ pub(crate) fn run(context: &Context, args: Args) -> anyhow::Result<ExitCode> {
             Command::List(args) => list(context, &config, &args).await,
             Command::Show(one) => show(context, &config, one.id).await,
             Command::Test(args) => test::run(context, &config, &args).await,
+            Command::Update(args) => update::run(context, &config, &args).await,
             Command::Pause(one) => pause(context, &config, one.id).await,
             Command::Resume(one) => resume(context, &config, one.id).await,
             Command::Remove(one) => remove(context, &config, one.id).await,

@@ -17,7 +17,8 @@ const ROUNDS: Rounds = Rounds {
     stop_within: Duration::from_secs(2),
     failing: "the feed of tracked tables cannot be looked after, trying again",
 };
-const IDLE_INTERVAL: Duration = Duration::from_secs(60);
+/// Without a mapping of a tracked table only triggers for HTTP events wait for what is found.
+const IDLE_INTERVAL: Duration = Duration::from_secs(5);
 /// Partitions are looked at this often: new ones get triggers, for which a lock is needed.
 const PARTITIONS_INTERVAL: Duration = Duration::from_secs(10);
 /// Nobody's writes queue behind us for longer, when a lock is not to be had at once.
@@ -29,7 +30,6 @@ pub(crate) async fn run(
     reads: Reads,
     stopping: CancellationToken,
 ) -> Result<(), Infallible> {
-    // Without a mapping of a tracked table nobody waits for what is found.
     let every = if reads.mappings.is_empty() { IDLE_INTERVAL } else { ROUNDS.every };
     let mut looked = Instant::now();
     let mut rounds = Rounds { every, ..ROUNDS }.begin(&stopping);

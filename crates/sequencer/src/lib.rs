@@ -6,6 +6,7 @@
 //! ```
 //! One is active: the lock is taken without blocking and held to commit. Others stand by and try as often.
 
+mod events;
 mod feed;
 mod pointers;
 mod purge;
@@ -53,6 +54,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
     );
     let reads = feed::Reads::of(&mappings);
     worker.spawn("feed", feed::run(internal.clone(), worker.fusebox(), reads, stopping.clone()));
+    worker.spawn("events", events::run(internal.clone(), mappings, stopping.clone()));
     worker.spawn(
         "pointers",
         pointers::run(Arc::clone(&config), internal.clone(), worker.fusebox(), stopping.clone()),
@@ -133,6 +135,9 @@ pub async fn once(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::R
         Worker::start(Kind::Sequencer, Arc::new(quiet), &shutdown).await?.context("asked to stop")?;
     let done = async {
         register::when_reachable(worker.internal(), &mappings).await?;
+        if let Err(error) = events::follow(worker.internal(), &mappings).await {
+            tracing::warn!(%error, "{}", events::FAILING);
+        }
         tick(worker.config(), worker.internal(), &worker.fusebox()).await
     }
     .await;

@@ -179,7 +179,7 @@ fn read(file: &Path, what: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("cannot read {what} from {}", file.display()))
 }
 
-fn secrets(file: &Path) -> anyhow::Result<Vec<SecretString>> {
+pub(super) fn secrets(file: &Path) -> anyhow::Result<Vec<SecretString>> {
     let text = read(file, "the secrets")?;
     let secrets: Vec<SecretString> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect();

@@ -4,8 +4,10 @@
 //! becomes fit to be registered: its table is found, its data is what a mapping makes of a row, its secrets are sealed;
 //! and a live table is waited for only as long as [`Limits`] say.
 
+mod follow;
 mod list;
 mod register;
+mod update;
 
 use deadpool_postgres::Object;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -19,11 +21,16 @@ use crate::secrets::{Keyring, Sealed, SecretsError, trigger_binding};
 use crate::tracking::TrackingError;
 
 pub use crate::tracking::{Limits, Observer};
+pub use follow::{Followed, follow_mappings};
 pub use list::{Line, list};
 pub use register::{Listens, NewTrigger, Operation, Registered, register, remove, remove_all, resume};
+pub use update::{Change, Updated, update};
 
 /// Our own events, which a trigger can listen to instead of a table.
 pub const OWN_EVENTS: [&str; 4] = ["target.broken", "target.recovered", "trigger.paused", "source.rewound"];
+
+/// How many secrets a trigger can have: each makes a signature in each request.
+pub const SECRETS_MAX: usize = 4;
 
 /// Why a trigger is not registered, or still is.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +50,12 @@ pub enum TriggerError {
     /// A secret cannot sign.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// More secrets than a trigger can have.
+    #[error(
+        "a trigger has at most {SECRETS_MAX} secrets, and that would make {0}; \
+         `trigger update ID --drop-old-secrets` leaves the newest alone"
+    )]
+    Secrets(usize),
     /// There is no such trigger.
     #[error("there is no trigger {0}; `trigger list` shows those there are")]
     Unknown(Uuid),

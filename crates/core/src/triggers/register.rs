@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::{Limits, OWN_EVENTS, Observer, TriggerError, seal_secrets};
+use super::{Limits, OWN_EVENTS, Observer, SECRETS_MAX, TriggerError, seal_secrets};
 use crate::db::Internal;
 use crate::http::sign;
 use crate::mapping::{Mapping, left_joins, quote_ident, quote_literal};
@@ -97,12 +97,12 @@ pub struct Registered {
 }
 
 /// Where a table's events come from.
-struct Source {
+pub(super) struct Source {
     relation: u32,
     name: String,
-    event: String,
-    mapping: Option<String>,
-    data: Option<String>,
+    pub(super) event: String,
+    pub(super) mapping: Option<String>,
+    pub(super) data: Option<String>,
 }
 
 /// Registers a trigger. Cancelled: it is there or not, nothing is half done.
@@ -120,6 +120,9 @@ pub async fn register(
     let id = Uuid::new_v4();
     let new_secret = if new.secrets.is_empty() { Some(sign::new_secret()?) } else { None };
     let secrets = new_secret.as_ref().map_or(new.secrets.as_slice(), std::slice::from_ref);
+    if secrets.len() > SECRETS_MAX {
+        return Err(TriggerError::Secrets(secrets.len()));
+    }
     secrets.iter().try_for_each(sign::check_secret)?;
     let sealed = seal_secrets(keys, id, secrets)?;
     let mut session = Session::open(internal, limits, observer).await?;
@@ -211,7 +214,7 @@ async fn source(
     source_of(client, schema, mappings, relation, named).await
 }
 
-async fn source_of(
+pub(super) async fn source_of(
     client: &Client,
     schema: &str,
     mappings: &[Mapping],

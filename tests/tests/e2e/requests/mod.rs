@@ -8,6 +8,7 @@ mod hostile;
 mod limits;
 mod order;
 mod retries;
+mod rotation;
 mod signatures;
 
 use std::time::Duration;

@@ -7,6 +7,7 @@ mod events;
 mod faults;
 mod kit;
 mod many;
+mod mappings;
 mod own_events;
 mod poller;
 mod requests;

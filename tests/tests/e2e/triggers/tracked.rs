@@ -143,7 +143,11 @@ async fn a_busy_table_is_waited_for_two_seconds_at_a_time() {
         },
     )
     .await;
-    // Who comes after it is held up for its two seconds, and not for as long as the transaction stays open.
+    let bound = "select substring(query from 'lock_timeout = ''[^'']*''') from pg_stat_activity
+                 where query like '%http_add_trigger%' and datname = current_database() and pid <> pg_backend_pid()";
+    assert_eq!(place.value(bound).await, "lock_timeout = '2000ms'");
+    // Who comes after it is held up for its two seconds, and not for as long as the transaction stays open: this
+    // goes through while that is still open.
     place.sql("set lock_timeout = '20s'; insert into invoices (id, org) values (2, 'one')").await;
     busy.batch_execute("commit").await.expect("commit");
     let output = adding.await.expect("the task ends");
