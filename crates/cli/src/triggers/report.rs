@@ -84,7 +84,8 @@ impl TriggerLine {
     }
 
     fn remarks(&self) -> String {
-        let mut remarks: Vec<String> = self.state_reason.iter().cloned().collect();
+        let part = |sentence: &str| sentence.trim_end_matches('.').to_owned();
+        let mut remarks: Vec<String> = self.state_reason.iter().map(|reason| part(reason)).collect();
         if self.missed_statements > 0 {
             remarks.push(format!(
                 "{} statements made no events, the last with {}",
@@ -96,7 +97,7 @@ impl TriggerLine {
             remarks.push(format!("{} requests are dead", self.dead));
         }
         if let Some(error) = self.last_error.as_ref().filter(|_| self.destination_state != "ok") {
-            remarks.push(format!("{}: {error}", self.destination_state));
+            remarks.push(format!("{}: {}", self.destination_state, part(error)));
         }
         remarks.join("; ")
     }

@@ -60,7 +60,8 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
             "{} waits: no worker has tried it yet (is the trigger paused, does a request-worker run?); `request show {0}` tells",
             report.request_id
         ),
-        (outcome, _, Some(error)) => format!("{outcome}: {error}; it is tried again"),
+        ("dead", _, Some(error)) => format!("dead: {error}"),
+        (outcome, _, Some(error)) => format!("{outcome}: {}. It is tried again", error.trim_end_matches('.')),
         (outcome, ..) => outcome.to_owned(),
     })?;
     Ok(if delivered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
