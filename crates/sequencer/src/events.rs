@@ -46,7 +46,10 @@ pub(crate) async fn follow(internal: &Internal, mappings: &[Mapping]) -> Result<
     let (followed, result) = follow_mappings(&mut client, internal.schema(), mappings).await;
     for one in followed {
         match one.problem {
-            None => tracing::info!(table = one.table, "a mapping has changed, and the events of its table's triggers with it"),
+            None => tracing::info!(
+                table = one.table,
+                "a mapping has changed, and the events of its table's triggers with it"
+            ),
             Some(problem) => tracing::warn!(
                 table = one.table,
                 problem,

@@ -19,7 +19,10 @@ use tokio::net::TcpStream;
 
 use super::{FAILS, SOON, road, stack, until};
 
-pub(super) fn verifies(secret: &SecretString, received: &Received) -> Result<(), standardwebhooks::WebhookError> {
+pub(super) fn verifies(
+    secret: &SecretString,
+    received: &Received,
+) -> Result<(), standardwebhooks::WebhookError> {
     let mut headers = reqwest::header::HeaderMap::new();
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         headers.insert(name, received.header(name).parse().expect("a header"));

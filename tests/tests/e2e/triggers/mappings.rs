@@ -8,8 +8,8 @@ use tenant_sync_tests::wait::eventually;
 
 use super::kit::{ONE, Place, user};
 
-const WRITTEN: &str = r#"select string_agg(p.xmin::text, ',' order by p.oid) || h.xmin from pg_proc p, "HttpTable" h
-                         where p.proname like 'http\_%\_insert' group by h.xmin"#;
+const WRITTEN: &str = r#"select (select string_agg(p.xmin::text, ',' order by p.oid) from pg_proc p where p.proname like 'http\_%\_insert')
+                                || (select string_agg(h.xmin::text, ',') from "HttpTable" h)"#;
 
 async fn place_with(people: &People) -> Place {
     let mut place = Place::start().await;
