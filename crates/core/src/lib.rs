@@ -5,6 +5,7 @@ pub mod config;
 pub mod db;
 pub mod mapping;
 pub mod migrate;
+pub mod observe;
 pub mod outbox;
 pub mod queue;
 pub mod registry;
@@ -12,6 +13,7 @@ pub mod secrets;
 pub mod sequence;
 pub mod status;
 pub mod target;
+pub mod trace;
 pub mod tracking;
 pub mod worker;
 

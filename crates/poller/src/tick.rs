@@ -120,10 +120,6 @@ impl Poller {
             [(&mut self.scans.live, &claimed.live, "live"), (&mut self.scans.bulk, &claimed.bulk, "bulk")]
         {
             scan.learn(found.scanned);
-            let oldest =
-                found.scanned.lowest_left.and_then(|due| found.scanned.as_of.duration_since(due).ok());
-            metrics::gauge!("tenant_sync_outbox_oldest_due_seconds", "lane" => lane)
-                .set(oldest.unwrap_or_default().as_secs_f64());
             metrics::counter!("tenant_sync_poller_claimed_total", "lane" => lane)
                 .increment(found.claims.len() as u64);
         }

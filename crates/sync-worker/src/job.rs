@@ -10,6 +10,7 @@ use tenant_sync_core::outbox::{self, Finished, Held as Request, Renewed, Taken};
 use tenant_sync_core::queue::Job;
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::target::class::{ErrorClass, TargetFault};
+use tenant_sync_core::trace::{Span, SpanKind};
 use tenant_sync_core::worker::backoff::full_jitter;
 use tenant_sync_core::worker::failpoint;
 use tokio_util::sync::CancellationToken;
@@ -58,12 +59,36 @@ pub(crate) enum Outcome {
     GivenBack,
 }
 
+impl Outcome {
+    /// As it is counted.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::NoTarget => "no_target",
+            Self::UpToDate => "up_to_date",
+            Self::More => "more",
+            Self::Failed => "failed",
+            Self::GivenBack => "given_back",
+        }
+    }
+}
+
 impl Jobs {
     /// Runs a job to its end. Errors of ours are logged here, once.
     pub(crate) async fn run(&self, job: &Job) -> Outcome {
-        match self.try_run(job).await {
-            Ok(outcome) => outcome,
+        let mut span = Span::of("sync", SpanKind::Consumer, job.traceparent.as_deref());
+        span.set("messaging.system", || "rabbitmq");
+        span.set("tenant_sync.request", || job.held.request_id.to_string());
+        span.set("tenant_sync.claim", || job.held.claim);
+        span.set("tenant_sync.tenancy", || job.target.tenancy_id.to_string());
+        span.set("tenant_sync.target", || job.target.database_id.clone());
+        match self.try_run(job, &span).await {
+            Ok(outcome) => {
+                span.set("tenant_sync.outcome", || outcome.name());
+                outcome
+            }
             Err(error) => {
+                span.fail(|| error.to_string());
                 // The row's lease lapses and it is due again.
                 tracing::warn!(tenancy = %job.target.tenancy_id, target = job.target.database_id, %error,
                     "a job could not be finished in the internal database");
@@ -72,7 +97,7 @@ impl Jobs {
         }
     }
 
-    async fn try_run(&self, job: &Job) -> Result<Outcome, DbError> {
+    async fn try_run(&self, job: &Job, span: &Span) -> Result<Outcome, DbError> {
         let client = self.internal.get().await?;
         // On one connection: the settings are read after the row was taken, without waiting for that to be told.
         let (taken, settings) = tokio::join!(
@@ -94,7 +119,7 @@ impl Jobs {
         let mut plans = self.plans_of(&settings);
         let began = std::time::Instant::now();
         let turned = loop {
-            let turned = self.turn_with_lease(&taken, &settings, &plans).await;
+            let turned = self.turn_with_lease(&taken, &settings, &plans, span).await;
             // What one mapping reads is not there: the others go on without it.
             match &turned {
                 Err(TurnError::Source(error @ SourceError::Mapping { name, .. })) if plans.len() > 1 => {
@@ -129,13 +154,14 @@ impl Jobs {
         taken: &Taken,
         settings: &Settings,
         plans: &[&Plan],
+        span: &Span,
     ) -> Result<Report, TurnError> {
         let stop = async {
             self.stopping.cancelled().await;
             tokio::time::sleep(STOP_WITHIN).await;
         };
         tokio::select! {
-            turned = Box::pin(self.turn(taken, settings, plans)) => turned,
+            turned = Box::pin(self.turn(taken, settings, plans, span)) => turned,
             () = self.keep_lease(taken.held) => Err(TurnError::GivenUp),
             () = stop => Err(TurnError::GivenUp),
         }
@@ -157,7 +183,13 @@ impl Jobs {
         }
     }
 
-    async fn turn(&self, taken: &Taken, settings: &Settings, plans: &[&Plan]) -> Result<Report, TurnError> {
+    async fn turn(
+        &self,
+        taken: &Taken,
+        settings: &Settings,
+        plans: &[&Plan],
+        span: &Span,
+    ) -> Result<Report, TurnError> {
         let target = &taken.target;
         let url = self.unseal(taken, settings)?;
         let way = Way {
@@ -165,7 +197,9 @@ impl Jobs {
             root_certificates: settings.root_certificates.as_deref(),
             readers: &settings.readers,
         };
+        let connecting = span.child("session", SpanKind::Client);
         let mut held = self.sessions.get(target, &way).await?;
+        drop(connecting);
         let owner = Owner {
             deployment: self.config.deployment.name.clone(),
             tenancy: target.tenancy_id,
@@ -193,6 +227,7 @@ impl Jobs {
             config: sync,
             fill_requested: &settings.fill_requested,
             stopping: &self.stopping,
+            span,
         };
         let turned = turn.run().await;
         let reason = match &turned {
@@ -245,14 +280,26 @@ impl Jobs {
         let client = self.internal.get().await?;
         let refuses_rows = report.refused.iter().any(|rows| *rows > 0);
         progress::prepare(&client).await?;
+        let since_given = async {
+            match report.oldest_change {
+                Some(id) => progress::since_given(&client, id).await,
+                None => Ok(None),
+            }
+        };
         // On one connection, in this order, without waiting in between. The row comes last.
-        let (recorded, succeeded, ended) = tokio::join!(
+        let (since_given, recorded, succeeded, ended) = tokio::join!(
+            since_given,
             progress::record(&client, &taken.target, plans, settings, report),
             progress::succeeded(&client, &taken.target, refuses_rows),
             Self::end(&client, taken, report.finished),
         );
         recorded?;
         succeeded?;
+        if let Some(seconds) = since_given? {
+            // What was committed right after a pass waited for the next one.
+            let at_most = seconds + self.config.sequencer.poll_interval.as_secs_f64();
+            metrics::histogram!("tenant_sync_lag_seconds").record(at_most);
+        }
         if settings.failures > 0 {
             tracing::info!(tenancy = %taken.target.tenancy_id, target = taken.target.database_id,
                 failures = settings.failures, "the target works again");
@@ -285,6 +332,7 @@ impl Jobs {
         let (tenancy, target) = (taken.target.tenancy_id, taken.target.database_id.as_str());
         if let TurnError::Ahead(watermark) = error {
             if progress::note_rewound(&client, watermark).await? {
+                metrics::counter!("tenant_sync_source_rewound_total").increment(1);
                 tracing::error!(%tenancy, target, watermark,
                     "the internal database has stepped back: a target was ahead of it; targets are compared and mended");
             }

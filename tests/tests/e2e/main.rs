@@ -19,5 +19,6 @@ mod own_tables;
 mod queue;
 mod races;
 mod sequencing;
+mod telemetry;
 mod tracking;
 mod versions;

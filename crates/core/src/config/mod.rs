@@ -18,7 +18,7 @@ use serde::Deserialize;
 pub use explain::{REDACTED, Setting, explain};
 pub use sections::{
     Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Secrets, Sequencer,
-    Sync, TlsFloor,
+    Sync, Telemetry, TlsFloor,
 };
 pub use source::ConfigError;
 
@@ -51,6 +51,8 @@ pub struct Config {
     pub health: Health,
     /// Logging.
     pub log: Log,
+    /// Traces.
+    pub telemetry: Telemetry,
 }
 
 impl Config {

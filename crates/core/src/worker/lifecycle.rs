@@ -65,6 +65,7 @@ impl Worker {
         config: Arc<Config>,
         shutdown: &CancellationToken,
     ) -> Result<Option<Self>, WorkerError> {
+        metrics::begin(kind);
         let id: Arc<str> = instance_id().into();
         let internal = Internal::new(&config.database, kind.name())?;
         let (health, details) = (Health::default(), Details::default());

@@ -1,0 +1,7 @@
+//! What an installation tells of itself: metrics, alerts, traces, log lines and the pages about them.
+
+mod exported;
+mod files;
+mod gauges;
+mod scraped;
+mod traces;
