@@ -1,14 +1,14 @@
 //! One look at the outbox: claim, publish, give back what the broker did not take.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::outbox::{self, Claim, ClaimLimits, Claimed, LaneScan};
 use tenant_sync_core::queue::Publisher;
 use tenant_sync_core::worker::failpoint::{self, Failed};
-use tenant_sync_core::worker::{Fusebox, Switch};
+use tenant_sync_core::worker::{Fusebox, Repeats, Switch};
 
 use crate::scan::Scan;
 
@@ -57,6 +57,8 @@ pub struct Poller {
     publisher: Publisher,
     limits: ClaimLimits,
     scans: Claimed<Scan>,
+    /// A broker that takes nothing for an hour is not told at every tick.
+    returns: Repeats,
 }
 
 impl Poller {
@@ -68,7 +70,14 @@ impl Poller {
             max_queued: config.poller.max_queued,
             lease: config.poller.claim_lease,
         };
-        Self { internal, fusebox, publisher, limits, scans: Claimed { live: Scan::new(), bulk: Scan::new() } }
+        Self {
+            internal,
+            fusebox,
+            publisher,
+            limits,
+            scans: Claimed { live: Scan::new(), bulk: Scan::new() },
+            returns: Repeats::new(Duration::from_secs(30), 2),
+        }
     }
 
     /// Looks once. Cancelling may leave rows claimed; their lease ends by itself.
@@ -97,7 +106,9 @@ impl Poller {
         let given_back = match published.error {
             None => 0,
             Some(error) => {
-                tracing::warn!(rows = published.failed.len(), %error, "not published, giving back");
+                if let Some(not_told) = self.returns.tell(&()) {
+                    tracing::warn!(rows = published.failed.len(), %error, not_told, "not published, giving back");
+                }
                 self.give_back(&published.failed).await?
             }
         };

@@ -12,7 +12,7 @@ use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 use tenant_sync_core::trace::{Span, SpanKind};
 use tenant_sync_core::worker::backoff::full_jitter;
-use tenant_sync_core::worker::failpoint;
+use tenant_sync_core::worker::{Repeats, failpoint};
 use tokio_util::sync::CancellationToken;
 
 use crate::aside::{self, Aside};
@@ -29,6 +29,9 @@ const OUR_FAULT_WAIT: Duration = Duration::from_secs(1);
 /// A turn that is still running this long after the worker was asked to stop is dropped.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
 
+/// A target's trouble that goes on is told again after this.
+const TELL_AGAIN: Duration = Duration::from_secs(600);
+
 /// What jobs of one worker share.
 #[derive(Debug)]
 pub(crate) struct Jobs {
@@ -39,7 +42,29 @@ pub(crate) struct Jobs {
     pub(crate) plans: Vec<Plan>,
     pub(crate) sessions: Sessions,
     pub(crate) aside: Aside,
+    pub(crate) told: Told,
     pub(crate) stopping: CancellationToken,
+}
+
+/// What is not told again and again.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Jobs that the internal database did not let end.
+    inside: Repeats,
+    /// Turns that failed on our side, by target.
+    turns: Repeats,
+    /// Failures of targets, by target and class.
+    targets: Repeats,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            inside: Repeats::new(Duration::from_secs(30), 2),
+            turns: Repeats::new(TELL_AGAIN, 30),
+            targets: Repeats::new(TELL_AGAIN, 60),
+        }
+    }
 }
 
 /// What became of a job.
@@ -90,8 +115,11 @@ impl Jobs {
             Err(error) => {
                 span.fail(|| error.to_string());
                 // The row's lease lapses and it is due again.
-                tracing::warn!(tenancy = %job.target.tenancy_id, target = job.target.database_id, %error,
-                    "a job could not be finished in the internal database");
+                if let Some(not_told) = self.told.inside.tell(&()) {
+                    tracing::warn!(tenancy = %job.target.tenancy_id, target = job.target.database_id,
+                        request = %job.held.request_id, %error, not_told,
+                        "a job could not be finished in the internal database");
+                }
                 Outcome::GivenBack
             }
         }
@@ -302,7 +330,7 @@ impl Jobs {
         }
         if settings.failures > 0 {
             tracing::info!(tenancy = %taken.target.tenancy_id, target = taken.target.database_id,
-                failures = settings.failures, "the target works again");
+                request = %taken.held.request_id, failures = settings.failures, "the target works again");
         }
         Ok(ended?)
     }
@@ -330,10 +358,11 @@ impl Jobs {
     async fn failed(&self, taken: &Taken, settings: &Settings, error: TurnError) -> Result<Outcome, DbError> {
         let client = self.internal.get().await?;
         let (tenancy, target) = (taken.target.tenancy_id, taken.target.database_id.as_str());
+        let request = taken.held.request_id;
         if let TurnError::Ahead(watermark) = error {
             if progress::note_rewound(&client, watermark).await? {
                 metrics::counter!("tenant_sync_source_rewound_total").increment(1);
-                tracing::error!(%tenancy, target, watermark,
+                tracing::error!(%tenancy, target, %request, watermark,
                     "the internal database has stepped back: a target was ahead of it; targets are compared and mended");
             }
             outbox::give_back(&client, taken.held, Duration::ZERO).await?;
@@ -349,9 +378,18 @@ impl Jobs {
             match error {
                 TurnError::GivenUp => {}
                 TurnError::Source(_) | TurnError::Encode(_) => {
-                    tracing::warn!(%tenancy, target, %error, "a turn failed on our side; it is tried again");
+                    let mapping = match &error {
+                        TurnError::Source(SourceError::Mapping { name, .. }) => Some(name.as_str()),
+                        _ => None,
+                    };
+                    if let Some(not_told) = self.told.turns.tell(&taken.target) {
+                        tracing::warn!(%tenancy, target, %request, mapping, %error, not_told,
+                            "a turn failed on our side; it is tried again");
+                    }
                 }
-                other => tracing::info!(%tenancy, target, reason = %other, "a turn was left to others"),
+                other => {
+                    tracing::info!(%tenancy, target, %request, reason = %other, "a turn was left to others");
+                }
             }
             outbox::give_back(&client, taken.held, wait).await?;
             return Ok(Outcome::GivenBack);
@@ -372,13 +410,7 @@ impl Jobs {
         let backoff = full_jitter(sync.retry_base, sync.retry_max, failures, rand::random());
         let wait = backoff.max(policy.min_wait);
         metrics::counter!("tenant_sync_target_failures_total", "class" => fault.class.code()).increment(1);
-        let (tenancy, target) = (taken.target.tenancy_id, taken.target.database_id.as_str());
-        if settings.failures == 0 {
-            tracing::warn!(%tenancy, target, class = fault.class.code(), wait_ms = wait.as_millis(), reason = %fault,
-                "the target failed; it is tried again");
-        } else {
-            tracing::debug!(%tenancy, target, class = fault.class.code(), wait_ms = wait.as_millis(), "the target failed again");
-        }
+        self.tell_of_failure(taken, settings, fault, wait);
         progress::failed(client, &taken.target, fault, wait, sync.breaker_failures).await?;
         if policy.counts() {
             outbox::failed(client, taken.held, wait).await?;
@@ -386,5 +418,31 @@ impl Jobs {
             outbox::give_back(client, taken.held, wait).await?;
         }
         Ok(Outcome::Failed)
+    }
+
+    /// The first failure is told, and the one that makes the target count as broken; those in between, and after, only
+    /// to who asks for details: a target that is away for a week is two lines.
+    fn tell_of_failure(&self, taken: &Taken, settings: &Settings, fault: &TargetFault, wait: Duration) {
+        let (tenancy, target) = (taken.target.tenancy_id, taken.target.database_id.as_str());
+        let (request, class, wait_ms) = (taken.held.request_id, fault.class.code(), wait.as_millis());
+        if settings.failures == 0 {
+            // What counts as no failure would be told each time.
+            match self.told.targets.tell(&(&taken.target, class)) {
+                Some(not_told) => {
+                    tracing::warn!(%tenancy, target, %request, class, wait_ms, reason = %fault, not_told,
+                        "the target failed; it is tried again");
+                }
+                None => {
+                    tracing::debug!(%tenancy, target, %request, class, wait_ms, "the target failed again")
+                }
+            }
+        } else {
+            tracing::debug!(%tenancy, target, %request, class, wait_ms, "the target failed again");
+        }
+        let counted = settings.failures + i32::from(fault.class.policy().counts());
+        if counted > settings.failures && counted == self.config.sync.breaker_failures {
+            tracing::info!(%tenancy, target, %request, class, failures = counted, reason = %fault,
+                "the target counts as broken from now on");
+        }
     }
 }

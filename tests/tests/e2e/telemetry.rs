@@ -3,5 +3,7 @@
 mod exported;
 mod files;
 mod gauges;
+mod logs;
+mod pages;
 mod scraped;
 mod traces;

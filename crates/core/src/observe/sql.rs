@@ -39,7 +39,7 @@ with before as (
     select to_timestamp((s ->> 'at')::float8), (s ->> 'xmax')::xid8
     from before, jsonb_array_elements(before.snapshots) s
     where (s ->> 'xmax')::xid8 <= pg_snapshot_xmax(pg_current_snapshot())
-), waits as (
+), waits as materialized (
     select sequencing_waits_from() as xid
 ), unsequenced as (
     select coalesce(

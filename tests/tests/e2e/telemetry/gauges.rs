@@ -125,7 +125,8 @@ async fn a_look_at_ten_thousand_targets_is_cheap() {
     stack
         .internal()
         .sql(
-            r#"insert into "Tenancy" (id, "projectId") select gen_random_uuid(), 'p' || n from generate_series(1, 10000) n;
+            r#"insert into "Project" (id) select 'p' || n from generate_series(1, 10000) n;
+               insert into "Tenancy" (id, "projectId") select gen_random_uuid(), 'p' || n from generate_series(1, 10000) n;
                insert into "ExternalDatabase" ("tenancyId", id, state)
                select id, 'main', case when random() < 0.1 then 'broken' else 'ok' end from "Tenancy";
                insert into "SyncState" ("tenancyId", "databaseId", "mappingName", "mappingVersion", "completeAsOf")
