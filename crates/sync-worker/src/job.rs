@@ -12,7 +12,7 @@ use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 use tenant_sync_core::trace::{Span, SpanKind};
 use tenant_sync_core::worker::backoff::full_jitter;
-use tenant_sync_core::worker::{Repeats, failpoint};
+use tenant_sync_core::worker::failpoint;
 use tokio_util::sync::CancellationToken;
 
 use crate::aside::{self, Aside};
@@ -22,15 +22,13 @@ use crate::progress::{self, Settings};
 use crate::sessions::{Sessions, Way};
 use crate::source::{Bounds, Reader, SourceError};
 use crate::target::state::Owner;
+use crate::told::{Failures, Told};
 use crate::turn::{Report, Turn};
 
 /// After a fault of ours the row is due again a little later, so that nothing spins.
 const OUR_FAULT_WAIT: Duration = Duration::from_secs(1);
 /// A turn that is still running this long after the worker was asked to stop is dropped.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
-
-/// A target's trouble that goes on is told again after this.
-const TELL_AGAIN: Duration = Duration::from_secs(600);
 
 /// What jobs of one worker share.
 #[derive(Debug)]
@@ -44,27 +42,6 @@ pub(crate) struct Jobs {
     pub(crate) aside: Aside,
     pub(crate) told: Told,
     pub(crate) stopping: CancellationToken,
-}
-
-/// What is not told again and again.
-#[derive(Debug)]
-pub(crate) struct Told {
-    /// Jobs that the internal database did not let end.
-    inside: Repeats,
-    /// Turns that failed on our side, by target.
-    turns: Repeats,
-    /// Failures of targets, by target and class.
-    targets: Repeats,
-}
-
-impl Default for Told {
-    fn default() -> Self {
-        Self {
-            inside: Repeats::new(Duration::from_secs(30), 2),
-            turns: Repeats::new(TELL_AGAIN, 30),
-            targets: Repeats::new(TELL_AGAIN, 60),
-        }
-    }
 }
 
 /// What became of a job.
@@ -256,6 +233,7 @@ impl Jobs {
             fill_requested: &settings.fill_requested,
             stopping: &self.stopping,
             span,
+            told: &self.told,
         };
         let turned = turn.run().await;
         let reason = match &turned {
@@ -410,7 +388,8 @@ impl Jobs {
         let backoff = full_jitter(sync.retry_base, sync.retry_max, failures, rand::random());
         let wait = backoff.max(policy.min_wait);
         metrics::counter!("tenant_sync_target_failures_total", "class" => fault.class.code()).increment(1);
-        self.tell_of_failure(taken, settings, fault, wait);
+        let broken_at = self.config.sync.breaker_failures;
+        self.told.failure(taken, fault, wait, Failures { before: settings.failures, broken_at });
         progress::failed(client, &taken.target, fault, wait, sync.breaker_failures).await?;
         if policy.counts() {
             outbox::failed(client, taken.held, wait).await?;
@@ -418,31 +397,5 @@ impl Jobs {
             outbox::give_back(client, taken.held, wait).await?;
         }
         Ok(Outcome::Failed)
-    }
-
-    /// The first failure is told, and the one that makes the target count as broken; those in between, and after, only
-    /// to who asks for details: a target that is away for a week is two lines.
-    fn tell_of_failure(&self, taken: &Taken, settings: &Settings, fault: &TargetFault, wait: Duration) {
-        let (tenancy, target) = (taken.target.tenancy_id, taken.target.database_id.as_str());
-        let (request, class, wait_ms) = (taken.held.request_id, fault.class.code(), wait.as_millis());
-        if settings.failures == 0 {
-            // What counts as no failure would be told each time.
-            match self.told.targets.tell(&(&taken.target, class)) {
-                Some(not_told) => {
-                    tracing::warn!(%tenancy, target, %request, class, wait_ms, reason = %fault, not_told,
-                        "the target failed; it is tried again");
-                }
-                None => {
-                    tracing::debug!(%tenancy, target, %request, class, wait_ms, "the target failed again")
-                }
-            }
-        } else {
-            tracing::debug!(%tenancy, target, %request, class, wait_ms, "the target failed again");
-        }
-        let counted = settings.failures + i32::from(fault.class.policy().counts());
-        if counted > settings.failures && counted == self.config.sync.breaker_failures {
-            tracing::info!(%tenancy, target, %request, class, failures = counted, reason = %fault,
-                "the target counts as broken from now on");
-        }
     }
 }

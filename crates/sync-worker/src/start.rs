@@ -49,7 +49,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         keyring,
         plans: plans?,
         aside: crate::aside::Aside::default(),
-        told: crate::job::Told::default(),
+        told: crate::told::Told::default(),
         sessions: Sessions::new(worker.internal().clone(), dialer, worker.id(), &config.sync),
         stopping: worker.stopping(),
         config: Arc::clone(&config),

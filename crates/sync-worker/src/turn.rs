@@ -22,13 +22,12 @@ use crate::target::settle::{self, Picture, Standing};
 use crate::target::setup::{self, Table};
 use crate::target::state::{self, Limits, Opened, Owner, State};
 use crate::target::{Means, Refusal, Statements, Writer, upgrade};
+use crate::told::Told;
 
 /// A turn of a healthy target ends after this long even if there is more: others wait for its place.
 const TURN_TIME: Duration = Duration::from_secs(10);
 /// Columns, then indexes, then rows: each is committed before the next.
 const STEPS_MAX: usize = 3;
-/// Refused rows that are told one by one; of the others their number.
-const REFUSALS_TOLD: usize = 10;
 /// Refused rows that are tried again in one turn, for each mapping.
 const RETRIES_MAX: i64 = 1000;
 
@@ -52,6 +51,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) stopping: &'a CancellationToken,
     /// Of the job, if it is traced.
     pub(crate) span: &'a Span,
+    pub(crate) told: &'a Told,
 }
 
 /// What a turn did.
@@ -351,19 +351,7 @@ impl Turn<'_> {
         if refusals.is_empty() {
             return Ok(0);
         }
-        for refusal in refusals.iter().take(REFUSALS_TOLD) {
-            tracing::warn!(
-                tenancy = %self.owner.tenancy, target = self.owner.target, mapping = plan.name(),
-                key = ?refusal.key, sqlstate = refusal.sqlstate, reason = refusal.reason,
-                "the target refuses a row; it is tried again later"
-            );
-        }
-        if let Some(rows) = refusals.len().checked_sub(REFUSALS_TOLD).filter(|rows| *rows > 0) {
-            tracing::warn!(
-                tenancy = %self.owner.tenancy, target = self.owner.target, mapping = plan.name(), rows,
-                "the target refuses a row, and as many others; see _sync_refused there"
-            );
-        }
+        self.told.refusals(self.owner, plan.name(), refusals);
         self.bounded(settle::refusals(self.client, self.schema, plan, refusals)).await?;
         Ok(i64::try_from(refusals.len()).unwrap_or(i64::MAX))
     }

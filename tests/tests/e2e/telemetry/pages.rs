@@ -38,7 +38,7 @@ fn keys_that_pages_name_exist() {
     let mut named = 0;
     for page in PAGES {
         let text = read(page);
-        let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+        let word = |c: char| c.is_ascii_alphanumeric() || ['_', '.', '-'].contains(&c);
         for words in text.split(|c| !word(c)) {
             let words = words.trim_end_matches('.');
             if let Some((section, key)) = words.split_once('.')
@@ -115,6 +115,7 @@ fn classes_and_log_lines_that_pages_name_exist() {
     }
     let sources = [
         "crates/sync-worker/src/job.rs",
+        "crates/sync-worker/src/told.rs",
         "crates/sync-worker/src/turn.rs",
         "crates/core/src/queue/publisher.rs",
         "crates/core/src/observe/mod.rs",
