@@ -1,6 +1,6 @@
 //! A Prometheus of a test's own, that scrapes the real workers and evaluates the real rules.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -31,11 +31,11 @@ impl Prometheus {
     ///
     /// # Panics
     /// It cannot be started.
-    pub async fn start(folder: &Path, targets: &[(&str, &str)], rules: &Path) -> Self {
+    pub async fn start(folder: &Path, targets: &[(&str, &str)], rules: &[PathBuf]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let mut config = format!(
             "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\nrule_files: [{}]\nscrape_configs:\n",
-            rules.display()
+            rules.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
         );
         for (job, target) in targets {
             config.push_str(&format!(

@@ -3,6 +3,8 @@
 
 pub mod config;
 pub mod db;
+pub mod guard;
+pub mod http;
 pub mod mapping;
 pub mod migrate;
 pub mod observe;
@@ -15,6 +17,7 @@ pub mod status;
 pub mod target;
 pub mod trace;
 pub mod tracking;
+pub mod triggers;
 pub mod worker;
 
 /// Messages that travel through RabbitMQ.

@@ -31,6 +31,10 @@ pub(super) fn export(seen: &Observation) {
         gauge!("tenant_sync_targets", "state" => state)
             .set(number(seen.targets.get(state).copied().unwrap_or(0)));
     }
+    for state in values("tenant_sync_destinations", "state") {
+        gauge!("tenant_sync_destinations", "state" => state)
+            .set(number(seen.destinations.get(state).copied().unwrap_or(0)));
+    }
     gauge!("tenant_sync_targets_filling").set(number(seen.filling));
     gauge!("tenant_sync_refused_rows").set(number(seen.refused_rows));
     gauge!("tenant_sync_sequencer_backlog_tenancies").set(number(seen.backlog));

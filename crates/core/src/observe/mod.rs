@@ -44,7 +44,7 @@ pub struct Observation {
     pub unsequenced_since: Option<f64>,
     /// For each state of targets, since when the oldest change was not delivered.
     pub undelivered_since: HashMap<String, f64>,
-    /// Lane, state and number of the requests to sync.
+    /// Lane, state and number of the requests to sync, and of destinations with HTTP requests (lane `requests`).
     pub requests: Vec<(String, String, i64)>,
     /// For each lane, since when its oldest due request is due.
     pub due_since: HashMap<String, f64>,
@@ -52,6 +52,9 @@ pub struct Observation {
     pub asks: i64,
     /// Targets, by state.
     pub targets: HashMap<String, i64>,
+    /// Destinations of HTTP requests, by state.
+    #[serde(default)]
+    pub destinations: HashMap<String, i64>,
     /// Targets that are being filled.
     pub filling: i64,
     /// Rows that targets refuse.

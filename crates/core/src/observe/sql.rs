@@ -64,6 +64,14 @@ with before as (
     join "ExternalDatabase" d on d."tenancyId" = r."tenancyId" and d.id = r."databaseId"
     left join standing s on s."tenancyId" = r."tenancyId" and s."databaseId" = r."databaseId"
     where r.kind = 'sync'
+), deliveries as (
+    select r."dueAt", case when r."dueAt" <= now() then 'due' when r."runningSince" is not null then 'running'
+                           when r."startedFulfillingAt" is not null then 'queued' else 'waiting' end as state
+    from "OutgoingRequest" r where r.kind = 'delivery'
+), lanes as (
+    select r.lane, r.state, r."dueAt" from requests r
+    union all
+    select 'requests', d.state, d."dueAt" from deliveries d
 ), seen as (
     select jsonb_build_object(
         'at', extract(epoch from now()),
@@ -71,12 +79,14 @@ with before as (
         'undeliveredSince', (select coalesce(jsonb_object_agg(q.target, q.since), '{}') from (
             select r.target, extract(epoch from min(r.since)) as since from requests r group by 1) q),
         'requests', (select coalesce(jsonb_agg(jsonb_build_array(q.lane, q.state, q.n)), '[]') from (
-            select r.lane, r.state, count(*) as n from requests r group by 1, 2) q),
+            select r.lane, r.state, count(*) as n from lanes r group by 1, 2) q),
         'dueSince', (select coalesce(jsonb_object_agg(q.lane, q.since), '{}') from (
-            select r.lane, extract(epoch from min(r."dueAt")) as since from requests r where r.state = 'due' group by 1) q),
+            select r.lane, extract(epoch from min(r."dueAt")) as since from lanes r where r.state = 'due' group by 1) q),
         'asks', (select count(*) from (select from "OutgoingRequest" where kind = 'ask' limit 10000) q),
         'targets', (select coalesce(jsonb_object_agg(q.state, q.n), '{}') from (
             select d.state, count(*) as n from "ExternalDatabase" d group by 1) q),
+        'destinations', (select coalesce(jsonb_object_agg(q.state, q.n), '{}') from (
+            select d.state, count(*) as n from "HttpDestination" d group by 1) q),
         'filling', (select count(*) from standing s where s.filling),
         'refusedRows', (select coalesce(sum(s.refused), 0) from standing s),
         'backlog', (select count(*) from "SequencerBacklog"),
@@ -104,7 +114,12 @@ where namespace = 'observation' and "cacheKey" = 'installation'"#;
 pub(super) async fn look(client: &mut Object) -> Result<Observation, ObserveError> {
     let transaction = client.transaction().await?;
     let limit = LONGEST.as_millis();
-    transaction.batch_execute(&format!("set local statement_timeout = {limit}; set local jit = off")).await?;
+    // By indexes: the outbox may hold many rows that are not asked for here, whatever its statistics say.
+    transaction
+        .batch_execute(&format!(
+            "set local statement_timeout = {limit}; set local jit = off; set local enable_seqscan = off"
+        ))
+        .await?;
     let began = Instant::now();
     let rows = transaction.query_typed(LOOK, &[]).await?;
     let took = began.elapsed().as_secs_f64();

@@ -36,17 +36,26 @@ fn is_metric(name: &str) -> bool {
     known(name, None) || histogram.is_some_and(|name| known(name, Some(Shape::Histogram)))
 }
 
+/// The files of rules; the tests of each lie beside it.
+pub(super) const RULES: [&str; 2] = ["alerts", "alerts-requests"];
+
+fn rules() -> String {
+    RULES.map(|name| read(&format!("deploy/monitoring/{name}.yml"))).concat()
+}
+
+fn rule_tests() -> String {
+    RULES.map(|name| read(&format!("deploy/monitoring/{name}.test.yml"))).concat()
+}
+
 fn alerts() -> Vec<String> {
-    let rules = read("deploy/monitoring/alerts.yml");
+    let rules = rules();
     rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).map(str::to_owned).collect()
 }
 
 #[test]
 fn rules_and_dashboard_name_only_metrics_that_exist_and_the_dashboard_shows_all() {
-    for file in ["deploy/monitoring/alerts.yml", "deploy/monitoring/alerts.test.yml"] {
-        for name in names_in(&read(file)) {
-            assert!(is_metric(&name), "{file}: there is no metric {name}");
-        }
+    for name in names_in(&format!("{}{}", rules(), rule_tests())) {
+        assert!(is_metric(&name), "rules or their tests name {name}, which is no metric");
     }
     let dashboard = read("deploy/monitoring/dashboard.json");
     let shown = names_in(&dashboard);
@@ -63,9 +72,8 @@ fn rules_and_dashboard_name_only_metrics_that_exist_and_the_dashboard_shows_all(
 
 #[test]
 fn every_alert_is_tested_both_ways_and_has_its_section() {
-    let (alerts, tests, page) =
-        (alerts(), read("deploy/monitoring/alerts.test.yml"), read("docs/operations.md"));
-    let rules = read("deploy/monitoring/alerts.yml");
+    let (alerts, tests, page) = (alerts(), rule_tests(), read("docs/operations.md"));
+    let rules = rules();
     assert_eq!(alerts[0], "TenantSyncChangesNotDelivered", "the first alert is about age");
     let quiet = tests.matches("exp_alerts: []").count();
     assert!(alerts.len() > 10 && quiet >= alerts.len(), "{quiet} tests of silence for {alerts:?}");
@@ -92,9 +100,14 @@ fn promtool_accepts_the_rules_and_their_tests_pass() {
         eprintln!("not tested: promtool is not installed (Debian package prometheus)");
         return;
     }
-    for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts.test.yml"]] {
+    for arguments in RULES.into_iter().flat_map(|name| {
+        [
+            ["check".to_owned(), "rules".to_owned(), format!("{name}.yml")],
+            ["test".to_owned(), "rules".to_owned(), format!("{name}.test.yml")],
+        ]
+    }) {
         let output = Command::new("promtool")
-            .args(arguments)
+            .args(&arguments)
             .current_dir(project_root().join("deploy/monitoring"))
             .output()
             .expect("promtool");

@@ -91,8 +91,11 @@ fn commands_and_options_that_pages_name_exist() {
                 word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-')
             };
             let names: Vec<String> = words.iter().take_while(is_name).take(2).cloned().collect();
-            if !["db", "tenancy", "config", "target", "table", "sync", "mapping", "fusebox", "keys"]
-                .contains(&names.first().map(String::as_str).unwrap_or_default())
+            if ![
+                "db", "tenancy", "config", "target", "table", "sync", "mapping", "fusebox", "keys",
+                "request", "trigger",
+            ]
+            .contains(&names.first().map(String::as_str).unwrap_or_default())
             {
                 continue;
             }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use metrics::Unit;
 
+use crate::http::outcome::Class;
 use crate::target::class::ErrorClass;
 use crate::worker::Kind;
 
@@ -38,6 +39,8 @@ pub enum Values {
     Of(&'static [&'static str]),
     /// The classes of a target's errors.
     ErrorClasses,
+    /// What came of HTTP requests.
+    RequestClasses,
     /// The version of the program: one for each process.
     Version,
 }
@@ -49,6 +52,7 @@ impl Values {
         match self {
             Self::Of(values) => values.to_vec(),
             Self::ErrorClasses => ErrorClass::ALL.into_iter().map(ErrorClass::code).collect(),
+            Self::RequestClasses => Class::ALL.into_iter().map(|class| class.policy().code).collect(),
             Self::Version => vec![env!("CARGO_PKG_VERSION")],
         }
     }
@@ -59,6 +63,7 @@ impl Values {
         match self {
             Self::Of(values) => values.join(", ").into(),
             Self::ErrorClasses => "the class of the error, as in `target list`".into(),
+            Self::RequestClasses => "what came of it, as in `request list`".into(),
             Self::Version => "the program's version".into(),
         }
     }
@@ -112,9 +117,11 @@ const POLLER: &[Kind] = &[Kind::Poller];
 const SYNC_WORKER: &[Kind] = &[Kind::SyncWorker];
 /// Who looks at the internal database for all: see [`crate::observe`].
 const OBSERVERS: &[Kind] = &[Kind::Sequencer, Kind::Poller];
-const BOTH_ENDS: &[Kind] = &[Kind::Poller, Kind::SyncWorker];
-const EVERYBODY: &[Kind] = &[Kind::Sequencer, Kind::Poller, Kind::SyncWorker];
-const LANE: Label = ("lane", Values::Of(&["live", "bulk"]));
+const BOTH_ENDS: &[Kind] = &[Kind::Poller, Kind::SyncWorker, Kind::RequestWorker];
+const REQUEST_WORKER: &[Kind] = &[Kind::RequestWorker];
+const CONSUMERS: &[Kind] = &[Kind::SyncWorker, Kind::RequestWorker];
+const EVERYBODY: &[Kind] = &[Kind::Sequencer, Kind::Poller, Kind::SyncWorker, Kind::RequestWorker];
+const LANE: Label = ("lane", Values::Of(&["live", "bulk", "requests"]));
 
 const fn metric(
     name: &'static str,
@@ -185,7 +192,7 @@ pub const ALL: &[Metric] = &[
         Gauge,
         OBSERVERS,
         &[LANE, ("state", Values::Of(&["due", "waiting", "queued", "running"]))],
-        "Requests to sync a target: due now, waiting for a back-off to end, in RabbitMQ, being worked on",
+        "Targets to be synced (live, bulk), and destinations of HTTP requests (requests): due, waiting, in RabbitMQ, being worked on",
     ),
     metric(
         "tenant_sync_outbox_oldest_due_seconds",
@@ -255,8 +262,8 @@ pub const ALL: &[Metric] = &[
     metric(
         "tenant_sync_dead_messages_total",
         Counter,
-        SYNC_WORKER,
-        &[("queue", Values::Of(&["tenant-sync.live", "tenant-sync.bulk"]))],
+        CONSUMERS,
+        &[("queue", Values::Of(&["tenant-sync.live", "tenant-sync.bulk", "tenant-sync.requests"]))],
         "Messages that could not be read and were moved to tenant-sync.dead",
     ),
     metric(
@@ -337,17 +344,77 @@ pub const ALL: &[Metric] = &[
         "Rows that targets refuse and that are set aside",
     ),
     metric(
+        "tenant_sync_outbox_delivery_asks_total",
+        Counter,
+        POLLER,
+        &[],
+        "Statements with HTTP requests that were taken up",
+    ),
+    metric(
+        "tenant_sync_outbox_destinations_woken_total",
+        Counter,
+        POLLER,
+        &[],
+        "Destinations with requests that nobody had asked for, found by looking",
+    ),
+    metric(
+        "tenant_sync_trigger_faults_total",
+        Counter,
+        POLLER,
+        &[],
+        "Statements of the application whose events could not be made",
+    ),
+    metric(
+        "tenant_sync_deliveries_total",
+        Counter,
+        REQUEST_WORKER,
+        &[(
+            "outcome",
+            Values::Of(&["stale", "no_destination", "done", "more", "crowded", "paused", "given_back"]),
+        )],
+        "Jobs of request workers, one a destination, by what came of them",
+    ),
+    metric(
+        "tenant_sync_requests_total",
+        Counter,
+        REQUEST_WORKER,
+        &[("class", Values::RequestClasses)],
+        "Attempts to deliver an HTTP request, by what came of them",
+    ),
+    metric("tenant_sync_request_seconds", Histogram, REQUEST_WORKER, &[], "Duration of a call of a receiver"),
+    metric(
+        "tenant_sync_request_turn_seconds",
+        Histogram,
+        REQUEST_WORKER,
+        &[],
+        "Duration of a job of a request worker",
+    ),
+    metric(
+        "tenant_sync_requests_dead_total",
+        Counter,
+        REQUEST_WORKER,
+        &[],
+        "HTTP requests that were given up after their last attempt",
+    ),
+    metric(
+        "tenant_sync_destinations",
+        Gauge,
+        OBSERVERS,
+        &[("state", Values::Of(&["ok", "retrying", "broken"]))],
+        "Destinations of HTTP requests, by the state of their breaker",
+    ),
+    metric(
         "tenant_sync_workers",
         Gauge,
         OBSERVERS,
-        &[("worker", Values::Of(&["sequencer", "poller", "sync-worker"]))],
+        &[("worker", Values::Of(&["sequencer", "poller", "sync-worker", "request-worker"]))],
         "Workers that were seen in the last 30 seconds",
     ),
     metric(
         "tenant_sync_heartbeat_age_seconds",
         Gauge,
         OBSERVERS,
-        &[("worker", Values::Of(&["sequencer", "poller", "sync-worker"]))],
+        &[("worker", Values::Of(&["sequencer", "poller", "sync-worker", "request-worker"]))],
         "Time since any worker of a kind was seen; NaN if none was in a day, or all said goodbye",
     ),
     metric(
@@ -376,7 +443,10 @@ pub const ALL: &[Metric] = &[
         "tenant_sync_build_info",
         Gauge,
         EVERYBODY,
-        &[("worker", Values::Of(&["sequencer", "poller", "sync-worker"])), ("version", Values::Version)],
+        &[
+            ("worker", Values::Of(&["sequencer", "poller", "sync-worker", "request-worker"])),
+            ("version", Values::Version),
+        ],
         "1 for the program that runs",
     ),
 ];
@@ -406,7 +476,7 @@ mod tests {
     #[test]
     fn label_sets_are_bounded() {
         let series: usize = ALL.iter().map(|metric| metric.series().len()).sum();
-        assert!(series < 150, "{series}");
+        assert!(series < 250, "{series}");
         for metric in ALL {
             for (label, _) in metric.labels {
                 assert!(
@@ -421,7 +491,7 @@ mod tests {
     #[test]
     fn series_are_all_combinations() {
         let requests = ALL.iter().find(|m| m.name == "tenant_sync_outbox_requests").expect("listed");
-        assert_eq!(requests.series().len(), 8);
+        assert_eq!(requests.series().len(), 12);
         assert_eq!(requests.series()[0], [("lane", "live"), ("state", "due")]);
     }
 }
