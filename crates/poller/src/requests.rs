@@ -1,11 +1,12 @@
 //! The third lane: destinations of HTTP requests. Asks are folded at every tick, because somebody waits for the
 //! event; then due delivery rows are claimed and published, as sync rows are.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::outbox::{self, ClaimLimits, DeliveryClaim};
 use tenant_sync_core::queue::Publisher;
+use tenant_sync_core::worker::Repeats;
 
 use crate::scan::Scan;
 use crate::tick::{Handed, TickError};
@@ -19,12 +20,15 @@ pub(crate) struct Requests {
     /// The transaction from which asks can be new, and when all were looked at last.
     asked_from: u64,
     all_asks_at: Option<Instant>,
+    /// A broker that takes nothing for an hour is not told at every tick.
+    returns: Repeats,
 }
 
 impl Requests {
     /// Nothing is known: the first look is at everything.
     pub(crate) fn new() -> Self {
-        Self { scan: Scan::new(), asked_from: 0, all_asks_at: None }
+        let returns = Repeats::new(Duration::from_secs(30), 2);
+        Self { scan: Scan::new(), asked_from: 0, all_asks_at: None, returns }
     }
 
     /// Folds, claims and publishes once.
@@ -46,7 +50,9 @@ impl Requests {
         let given_back = match published.error {
             None => 0,
             Some(error) => {
-                tracing::warn!(rows = published.failed.len(), %error, "requests not published, giving back");
+                if let Some(not_told) = self.returns.tell(&()) {
+                    tracing::warn!(rows = published.failed.len(), %error, not_told, "requests not published, giving back");
+                }
                 let client = internal.get().await?;
                 let rows =
                     outbox::give_back_deliveries(&client, &published.failed).await.map_err(DbError::from)?;
