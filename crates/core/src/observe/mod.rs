@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::db::{DbError, Internal};
@@ -88,6 +89,19 @@ impl From<tokio_postgres::Error> for ObserveError {
     }
 }
 
+impl ObserveError {
+    /// Whether it is the look that fails, and not the database as a whole: a privilege is missing, or it takes too long.
+    fn is_of_looking(&self) -> bool {
+        match self {
+            Self::Payload(_) => true,
+            Self::Database(DbError::Query(error)) => error
+                .code()
+                .is_some_and(|state| *state == SqlState::QUERY_CANCELED || state.code().starts_with("42")),
+            Self::Database(_) => false,
+        }
+    }
+}
+
 /// Looks, or reads what another observer saw, every few seconds, and exports it.
 ///
 /// # Errors
@@ -96,7 +110,12 @@ pub async fn run(internal: Internal, stopping: CancellationToken) -> Result<(), 
     let mut rounds = ROUNDS.begin(&stopping);
     while rounds.next().await {
         let round = async {
-            export::export(&current(&internal).await?);
+            match current(&internal).await {
+                Ok(seen) => export::export(&seen),
+                Err(error) if error.is_of_looking() => return Err(error),
+                // A database that is away is told by the worker's own work.
+                Err(error) => tracing::debug!(%error, "the installation cannot be looked at now"),
+            }
             Ok::<_, ObserveError>(())
         };
         rounds.step(round).await;
