@@ -21,6 +21,7 @@ mod queue;
 mod races;
 mod requests;
 mod sequencing;
+mod telemetry;
 mod tracking;
 mod triggers;
 mod versions;

@@ -67,6 +67,7 @@ impl Worker {
         config: Arc<Config>,
         shutdown: &CancellationToken,
     ) -> Result<Option<Self>, WorkerError> {
+        metrics::begin(kind);
         let id: Arc<str> = instance_id().into();
         let internal = Internal::new(&config.database, kind.name())?;
         let (health, details, activity) = (Health::default(), Details::default(), Activity::default());

@@ -14,6 +14,7 @@ use super::instance::Kind;
 use super::shutdown::Signals;
 use super::{failpoint, logging, metrics};
 use crate::config::Config;
+use crate::trace;
 
 const WRONG_USAGE: u8 = 2;
 
@@ -98,6 +99,7 @@ where
         };
         supervise(working, &shutdown).await
     });
+    trace::shutdown();
     runtime.shutdown_timeout(Duration::from_millis(100));
     code
 }
@@ -118,7 +120,9 @@ fn prepare(kind: Kind, options: &Options) -> Result<(Arc<Config>, tokio::runtime
     failpoint::init_from_env().map_err(|e| (WRONG_USAGE, e.to_string()))?;
     metrics::install().map_err(|e| (1, e.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(kind.name()).build();
-    Ok((Arc::new(config), runtime.map_err(|e| (1, e.to_string()))?))
+    let runtime = runtime.map_err(|e| (1, e.to_string()))?;
+    trace::init(&config, kind.name(), runtime.handle()).map_err(|e| (WRONG_USAGE, e.to_string()))?;
+    Ok((Arc::new(config), runtime))
 }
 
 fn print<T: Serialize, E: std::fmt::Display>(pass: Result<T, E>) -> Result<(), String> {
