@@ -44,6 +44,12 @@ impl Events {
         let room = Arc::new(Semaphore::new(streams_max));
         Self { room, newest: watch::Sender::new(None), wanted: Notify::new() }
     }
+
+    /// Room for one more stream, as long as it is held.
+    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let place = Arc::clone(&self.room).try_acquire_owned();
+        place.map_err(|_| Problem::busy("console.max_streams streams are open already"))
+    }
 }
 
 /// Looks while somebody listens, until `stopping`.
@@ -92,8 +98,7 @@ async fn listen(
     query: Query,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     query.none()?;
-    let place = Arc::clone(&console.events.room).try_acquire_owned();
-    let place = place.map_err(|_| Problem::busy("console.max_streams streams are open already"))?;
+    let place = console.events.place()?;
     let mut newest = console.events.newest.subscribe();
     // What was seen while others listened may be old: this stream begins with the next look.
     newest.mark_unchanged();

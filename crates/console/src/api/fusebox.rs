@@ -78,6 +78,15 @@ async fn throw(
         sync_engine: body.sync_engine_enabled,
         requests: body.requests_enabled,
     };
+    Ok(Json(set(&console, &operator, change).await?))
+}
+
+/// Throws switches; at least one.
+pub(crate) async fn set(
+    console: &Console,
+    operator: &Operator,
+    change: SwitchChange,
+) -> Result<Switches, Problem> {
     if change.is_empty() {
         return Err(Problem::invalid("body", "name at least one switch"));
     }
@@ -92,11 +101,11 @@ async fn throw(
     let mut client = console.internal.get().await?;
     let transaction = client.transaction().await?;
     worker::throw_switches(&transaction, change, Some(&operator.name)).await?;
-    audit::record(&transaction, &operator, &entry).await?;
+    audit::record(&transaction, operator, &entry).await?;
     let switches = worker::switches(&transaction).await?;
     transaction.commit().await?;
     tracing::info!(operator = operator.name, change = %entry.details, "switches were thrown");
-    Ok(Json(shown(switches)))
+    Ok(shown(switches))
 }
 
 fn shown(switches: worker::Switches) -> Switches {

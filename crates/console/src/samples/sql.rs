@@ -61,7 +61,7 @@ pub(super) async fn means<C: GenericClient>(
     bucket: Duration,
 ) -> Result<Vec<Mean>, Error> {
     let sql = r#"
-select to_timestamp(floor(extract(epoch from "at") / $3) * $3), "name", avg("value"), max("value")
+select to_timestamp(floor(extract(epoch from "at")::float8 / $3) * $3), "name", avg("value"), max("value")
 from "SyncSample"
 where "tenancyId" is null and "name" = any ($1) and "at" > now() - $2 * interval '1 second' and "value" is not null
 group by 1, 2 order by 1, 2"#;
@@ -87,7 +87,7 @@ pub(super) async fn lags<C: GenericClient>(
     bucket: Duration,
 ) -> Result<Vec<(OffsetDateTime, f64)>, Error> {
     let sql = r#"
-select to_timestamp(floor(extract(epoch from "at") / $4) * $4), max("value")
+select to_timestamp(floor(extract(epoch from "at")::float8 / $4) * $4), max("value")
 from "SyncSample"
 where "tenancyId" = $1 and "databaseId" = $2 and "name" = $5 and "at" > now() - $3 * interval '1 second'
   and "value" is not null

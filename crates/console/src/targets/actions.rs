@@ -71,17 +71,17 @@ pub(super) fn routes() -> Routes {
         )
         .post(
             sync!("/pause"),
-            pause,
+            pause_which,
             endpoint("Send nothing until it is resumed; nothing is lost").takes::<Which>().answers::<Asked>(),
         )
         .post(
             sync!("/resume"),
-            resume,
+            resume_which,
             endpoint("End a pause, or try failing targets at once").takes::<Which>().answers::<Asked>(),
         )
         .post(
             sync!("/resync"),
-            resync,
+            resync_which,
             endpoint(
                 "Compare everything with the source again and mend it; readers never see an empty table",
             )
@@ -97,79 +97,126 @@ async fn now(
     Body(which): Body<Which>,
 ) -> Result<Json<Asked>, Problem> {
     query.none()?;
-    let found = found(&console, which.tenancy_id, which.target_id.as_deref()).await?;
-    record_each(&console, &operator, "target.sync", &found, &[]).await?;
-    console.desk.ask(&keys(&found)).await?;
-    asked(&console, which.tenancy_id, which.target_id.as_deref(), &[]).await
+    Ok(Json(sync_now(&console, &operator, which.tenancy_id, which.target_id.as_deref()).await?))
 }
 
-async fn pause(
+async fn pause_which(
     State(console): State<Console>,
     operator: Operator,
     query: Query,
     Body(which): Body<Which>,
 ) -> Result<Json<Asked>, Problem> {
     query.none()?;
-    let found = found(&console, which.tenancy_id, which.target_id.as_deref()).await?;
-    let mut client = console.internal.get().await?;
-    let transaction = client.transaction().await?;
-    for target in &found {
-        targets::pause(&transaction, &target.key).await?;
-        audit::record(&transaction, &operator, &entry("target.pause", target, &[])).await?;
-    }
-    transaction.commit().await?;
-    drop(client);
-    asked(&console, which.tenancy_id, which.target_id.as_deref(), &[]).await
+    Ok(Json(pause(&console, &operator, which.tenancy_id, which.target_id.as_deref()).await?))
 }
 
-async fn resume(
+async fn resume_which(
     State(console): State<Console>,
     operator: Operator,
     query: Query,
     Body(which): Body<Which>,
 ) -> Result<Json<Asked>, Problem> {
     query.none()?;
-    let found = found(&console, which.tenancy_id, which.target_id.as_deref()).await?;
-    let mut client = console.internal.get().await?;
-    let transaction = client.transaction().await?;
-    for target in &found {
-        targets::resume(&transaction, &target.key).await?;
-        audit::record(&transaction, &operator, &entry("target.resume", target, &[])).await?;
-    }
-    transaction.commit().await?;
-    drop(client);
-    console.desk.ask(&keys(&found)).await?;
-    asked(&console, which.tenancy_id, which.target_id.as_deref(), &[]).await
+    Ok(Json(resume(&console, &operator, which.tenancy_id, which.target_id.as_deref()).await?))
 }
 
-async fn resync(
+async fn resync_which(
     State(console): State<Console>,
     operator: Operator,
     query: Query,
     Body(which): Body<WhichMappings>,
 ) -> Result<Json<Asked>, Problem> {
     query.none()?;
+    let WhichMappings { tenancy_id, target_id, mappings } = which;
+    Ok(Json(resync(&console, &operator, tenancy_id, target_id.as_deref(), &mappings).await?))
+}
+
+/// Syncs at once, also targets that wait after a failure. No `target_id` = all of the tenancy.
+pub(crate) async fn sync_now(
+    console: &Console,
+    operator: &Operator,
+    tenancy_id: Uuid,
+    target_id: Option<&str>,
+) -> Result<Asked, Problem> {
+    let found = found(console, tenancy_id, target_id).await?;
+    let mut client = console.internal.get().await?;
+    let transaction = client.transaction().await?;
+    for target in &found {
+        audit::record(&transaction, operator, &entry("target.sync", target, &[])).await?;
+    }
+    transaction.commit().await?;
+    drop(client);
+    console.desk.ask(&keys(&found)).await?;
+    asked(console, tenancy_id, target_id, &[]).await
+}
+
+/// Sends nothing until it is resumed; nothing is lost.
+pub(crate) async fn pause(
+    console: &Console,
+    operator: &Operator,
+    tenancy_id: Uuid,
+    target_id: Option<&str>,
+) -> Result<Asked, Problem> {
+    let found = found(console, tenancy_id, target_id).await?;
+    let mut client = console.internal.get().await?;
+    let transaction = client.transaction().await?;
+    for target in &found {
+        targets::pause(&transaction, &target.key).await?;
+        audit::record(&transaction, operator, &entry("target.pause", target, &[])).await?;
+    }
+    transaction.commit().await?;
+    drop(client);
+    asked(console, tenancy_id, target_id, &[]).await
+}
+
+/// Ends a pause, or tries failing targets at once.
+pub(crate) async fn resume(
+    console: &Console,
+    operator: &Operator,
+    tenancy_id: Uuid,
+    target_id: Option<&str>,
+) -> Result<Asked, Problem> {
+    let found = found(console, tenancy_id, target_id).await?;
+    let mut client = console.internal.get().await?;
+    let transaction = client.transaction().await?;
+    for target in &found {
+        targets::resume(&transaction, &target.key).await?;
+        audit::record(&transaction, operator, &entry("target.resume", target, &[])).await?;
+    }
+    transaction.commit().await?;
+    drop(client);
+    console.desk.ask(&keys(&found)).await?;
+    asked(console, tenancy_id, target_id, &[]).await
+}
+
+/// Compares everything with the source again and mends it. No `mappings` = all.
+pub(crate) async fn resync(
+    console: &Console,
+    operator: &Operator,
+    tenancy_id: Uuid,
+    target_id: Option<&str>,
+    mappings: &[String],
+) -> Result<Asked, Problem> {
     let desk = &console.desk;
-    if let Some(unknown) = which.mappings.iter().find(|name| !desk.mappings.iter().any(|m| m.name == **name))
-    {
+    if let Some(unknown) = mappings.iter().find(|name| !desk.mappings.iter().any(|m| m.name == **name)) {
         return Err(Problem::invalid("mappings", format!("there is no mapping {unknown:?}")));
     }
-    let found = found(&console, which.tenancy_id, which.target_id.as_deref()).await?;
-    if let Some(target) = found.iter().find(|target| desk.mappings_of(target, &which.mappings).is_empty()) {
+    let found = found(console, tenancy_id, target_id).await?;
+    if let Some(target) = found.iter().find(|target| desk.mappings_of(target, mappings).is_empty()) {
         let reason = format!("none of them goes to the target {:?}", target.key.database_id);
         return Err(Problem::invalid("mappings", reason));
     }
     let mut client = console.internal.get().await?;
     let transaction = client.transaction().await?;
     for target in &found {
-        let names = desk.mappings_of(target, &which.mappings);
+        let names = desk.mappings_of(target, mappings);
         targets::request_fill(&transaction, &target.key, &names).await?;
-        audit::record(&transaction, &operator, &entry("target.resync", target, &names)).await?;
+        audit::record(&transaction, operator, &entry("target.resync", target, &names)).await?;
     }
     transaction.commit().await?;
     drop(client);
     desk.ask(&keys(&found)).await?;
-    asked(&console, which.tenancy_id, which.target_id.as_deref(), &which.mappings).await
+    asked(console, tenancy_id, target_id, mappings).await
 }
 
 /// The targets that are meant; at least one.
@@ -201,28 +248,13 @@ fn entry<'a>(action: &'static str, target: &'a Target, mappings: &[String]) -> C
     if mappings.is_empty() { entry } else { entry.with(json!({ "mappings": mappings })) }
 }
 
-async fn record_each(
-    console: &Console,
-    operator: &Operator,
-    action: &'static str,
-    found: &[Target],
-    mappings: &[String],
-) -> Result<(), Problem> {
-    let mut client = console.internal.get().await?;
-    let transaction = client.transaction().await?;
-    for target in found {
-        audit::record(&transaction, operator, &entry(action, target, mappings)).await?;
-    }
-    Ok(transaction.commit().await?)
-}
-
 /// How they are afterwards.
 async fn asked(
     console: &Console,
     tenancy_id: Uuid,
     id: Option<&str>,
     mappings: &[String],
-) -> Result<Json<Asked>, Problem> {
+) -> Result<Asked, Problem> {
     let resynced = |target: &Target| {
         let names = console.desk.mappings_of(target, mappings);
         (!mappings.is_empty()).then_some(names)
@@ -238,5 +270,5 @@ async fn asked(
             id: target.key.database_id,
         });
     }
-    Ok(Json(Asked { targets }))
+    Ok(Asked { targets })
 }

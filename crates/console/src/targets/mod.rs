@@ -1,6 +1,6 @@
 //! The tenants' external databases: lists, one of them, and what can be done with it.
 
-mod actions;
+pub(crate) mod actions;
 mod change;
 pub(crate) mod cursor;
 mod document;

@@ -151,12 +151,12 @@ pub async fn targets<C: GenericClient>(
         TargetOrder::Newest => (
             r#"(extract(epoch from "createdAt") * 1000000)::int8"#,
             r#""createdAt" desc, "tenancyId" desc, "id" desc"#,
-            r#"("createdAt", "tenancyId", "id") < (to_timestamp(0) + $7 * interval '1 microsecond', $5, $6)"#,
+            r#"("createdAt", "tenancyId", "id") < (to_timestamp(0) + $7::int8 * interval '1 microsecond', $5, $6)"#,
         ),
         TargetOrder::Failures => (
             r#""consecutiveFailures"::int8"#,
             r#""consecutiveFailures" desc, "tenancyId" desc, "id" desc"#,
-            r#"("consecutiveFailures", "tenancyId", "id") < ($7::int4, $5, $6)"#,
+            r#"("consecutiveFailures", "tenancyId", "id") < ($7::int8, $5, $6)"#,
         ),
     };
     let trouble = match (&filter.state, &filter.class, filter.order) {
@@ -172,7 +172,7 @@ pub async fn targets<C: GenericClient>(
         behind.to_owned()
     };
     let sql = format!(
-        r#"select {columns}, {place} from "ExternalDatabase"
+        r#"select {columns}, {place} as place from "ExternalDatabase"
            where ($1::uuid[] is null or "tenancyId" = any ($1)) and ($2::text is null or "state" = $2)
              and ($3::text is null or "lastErrorClass" = $3) {trouble} and {behind}
            order by {order} limit $4"#

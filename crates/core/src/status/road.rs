@@ -132,14 +132,14 @@ select {literal}::text, q.n, (
        {highest}
 from (select count(*) as n, (array_agg(w.x order by w.x))[1] as oldest from (
     select r."changedBy" as x from from_xid f cross join lateral (
-        select r."changedBy" from {relation} r where {condition} order by r."changedBy" limit $1 + 1) r) w) q"#
+        select r."changedBy" from {relation} r where {condition} order by r."changedBy" limit $1) r) w) q"#
         )
     });
     let sql = format!(
         "with from_xid as materialized ({FROM_XID}) {}",
         arms.collect::<Vec<_>>().join(" union all ")
     );
-    let rows = client.query(&sql, &[&PENDING_MAX, &tenancy_id]).await?;
+    let rows = client.query(&sql, &[&(PENDING_MAX + 1), &tenancy_id]).await?;
     rows.iter()
         .map(|row| {
             Ok(Relation {
