@@ -10,8 +10,12 @@ use tokio::time::timeout;
 
 use crate::pids::project_root;
 
-const CHROMIUMS: [&str; 4] =
-    ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/usr/bin/google-chrome-stable"];
+const CHROMIUMS: [&str; 4] = [
+    "/usr/bin/chromium",
+    "/usr/bin/chromium-browser",
+    "/usr/bin/google-chrome",
+    "/usr/bin/google-chrome-stable",
+];
 /// The driver's package asks for it.
 const NODE_MAJOR_MIN: u32 = 20;
 const INSTALL_WITHIN: Duration = Duration::from_secs(300);
@@ -44,8 +48,10 @@ impl Browser {
         let known = CHROMIUMS.iter().map(PathBuf::from);
         let chromium = named.into_iter().chain(known).find(|path| path.is_file());
         let chromium = chromium.ok_or("Chromium is not installed (apt-get install chromium)")?;
-        let version = output(Command::new("node").arg("--version")).await.map_err(|e| format!("node: {e}"))?;
-        let major = version.trim().trim_start_matches('v').split('.').next().and_then(|text| text.parse().ok());
+        let version =
+            output(Command::new("node").arg("--version")).await.map_err(|e| format!("node: {e}"))?;
+        let major =
+            version.trim().trim_start_matches('v').split('.').next().and_then(|text| text.parse().ok());
         if major.is_none_or(|major: u32| major < NODE_MAJOR_MIN) {
             return Err(format!("node is {}, and must be {NODE_MAJOR_MIN} or later", version.trim()));
         }
@@ -89,7 +95,8 @@ impl Walk {
     /// # Panics
     /// It ends without saying so, or says nothing for minutes.
     pub async fn line(&mut self) -> Option<String> {
-        let line = timeout(LINE_WITHIN, self.lines.next_line()).await.expect("a line in time").expect("a line");
+        let line =
+            timeout(LINE_WITHIN, self.lines.next_line()).await.expect("a line in time").expect("a line");
         match line.as_deref() {
             Some("end") => None,
             Some(_) => line,

@@ -90,10 +90,12 @@ impl<'a> Stage<'a> {
         let globex = Tenant::of(stack, stack.tenancy("globex").await);
         acme.users(1, 20).await;
         people(&globex).await;
-        let good = acme.target(stack.external(0)).add().await;
+        stack.target(acme.id(), "main", stack.external(0).url(), &[]).await;
+        let good = acme.target(stack.external(0));
         let role = stack.external(1).role("superuser").await;
         let wrong = urls::with_user(stack.external(1).url(), &role.name, "forgotten");
-        globex.target_at(&wrong).add().await.is("broken|passwordRefused").await;
+        stack.target(globex.id(), "main", &wrong, &["--no-check"]).await;
+        globex.target_at(&wrong).is("broken|passwordRefused").await;
         good.caught_up().await;
         let console = console.start().await;
         let console_url = format!("http://{listen}");

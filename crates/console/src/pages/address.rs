@@ -46,7 +46,10 @@ mod tests {
 
     #[test]
     fn parameters_follow_the_path_and_come_once() {
-        let address = Address::new("/targets").with("query", Some("a&b c")).with("state", None).with("sort", Some("lag"));
+        let address = Address::new("/targets")
+            .with("query", Some("a&b c"))
+            .with("state", None)
+            .with("sort", Some("lag"));
         assert_eq!(address.to_string(), "/targets?query=a%26b%20c&sort=lag");
         assert_eq!(address.with("sort", None).with("query", Some("x")).to_string(), "/targets?query=x");
     }

@@ -73,7 +73,11 @@ mod tests {
     #[test]
     fn nothing_is_loaded_from_elsewhere() {
         for asset in [STYLE, SCRIPT] {
-            assert!(!asset.content.contains("//cdn") && !asset.content.contains("https://"), "{}", asset.name);
+            assert!(
+                !asset.content.contains("//cdn") && !asset.content.contains("https://"),
+                "{}",
+                asset.name
+            );
             assert!(!asset.content.contains("@import"), "{}", asset.name);
         }
     }

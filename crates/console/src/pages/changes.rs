@@ -1,6 +1,8 @@
 //! What operators did, in words.
 
 use serde_json::Value;
+use tenant_sync_core::registry::tenancies;
+use uuid::Uuid;
 
 use super::view::overview::Change;
 use crate::audit::api::{Entry, page};
@@ -9,12 +11,16 @@ use crate::state::Console;
 
 /// The last actions, the newest first.
 pub(super) async fn latest(console: &Console, limit: i64) -> Result<Vec<Change>, Problem> {
-    let page = page(console, None, None, limit).await?;
-    Ok(page.entries.iter().map(change).collect())
-}
-
-fn change(entry: &Entry) -> Change {
-    Change { at: entry.at.0, by: entry.operator.clone(), what: words(&entry.action, &entry.details), to: to(entry) }
+    let entries = page(console, None, None, limit).await?.entries;
+    let ids: Vec<Uuid> = entries.iter().filter_map(|entry| entry.tenancy_id).collect();
+    let names = tenancies::names(&console.internal.get().await?, &ids).await?;
+    let change = |entry: &Entry| Change {
+        at: entry.at.0,
+        by: entry.operator.clone(),
+        what: words(&entry.action, &entry.details),
+        to: to(entry, &names),
+    };
+    Ok(entries.iter().map(change).collect())
 }
 
 fn words(action: &str, details: &Value) -> String {
@@ -45,12 +51,15 @@ fn switched(details: &Value) -> String {
 }
 
 /// Which target or tenancy, and where that is.
-fn to(entry: &Entry) -> Option<(String, String)> {
-    match (entry.tenancy_id, &entry.subject) {
-        (Some(tenancy), Some(target)) => Some((format!("target {target} of {tenancy}"), format!("/targets/{tenancy}/{target}"))),
-        (Some(tenancy), None) => Some((format!("tenancy {tenancy}"), format!("/targets?tenancy={tenancy}"))),
-        _ => None,
-    }
+fn to(entry: &Entry, names: &[(Uuid, String)]) -> Option<(String, String)> {
+    let tenancy = entry.tenancy_id?;
+    // A tenancy that is gone has no name any more.
+    let known = names.iter().find(|(id, _)| *id == tenancy);
+    let name = known.map_or_else(|| tenancy.to_string(), |(_, name)| name.clone());
+    Some(match &entry.subject {
+        Some(target) => (format!("{name} / {target}"), format!("/targets/{tenancy}/{target}")),
+        None => (name, format!("/targets?tenancy={tenancy}")),
+    })
 }
 
 #[cfg(test)]

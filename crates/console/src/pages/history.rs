@@ -23,17 +23,22 @@ type Part = (&'static str, fn(&Point) -> Option<f64>);
 
 /// The charts of the first page.
 pub(super) fn charts(history: &History) -> Vec<Lines> {
-    let lines = |title, unit, parts: &[Part]| hour(title, unit, parts.iter().map(|part| series(history, part)).collect());
+    let lines = |title, unit, parts: &[Part]| {
+        hour(title, unit, parts.iter().map(|part| series(history, part)).collect())
+    };
     vec![
         lines(
             "Throughput",
-            Unit::Of("/s"),
+            Unit::Of("a second"),
             &[("changes in", |p| p.changes_per_second), ("rows written", |p| p.rows_per_second)],
         ),
         lines(
             "Lag of the targets",
             Unit::Seconds,
-            &[("p50", |p| p.lag_p50_millis.map(|ms| ms / 1000.0)), ("p99", |p| p.lag_p99_millis.map(|ms| ms / 1000.0))],
+            &[
+                ("p50", |p| p.lag_p50_millis.map(|ms| ms / 1000.0)),
+                ("p99", |p| p.lag_p99_millis.map(|ms| ms / 1000.0)),
+            ],
         ),
         lines("Rows that wait for an id", Unit::Of("rows"), &[("waiting", |p| p.pending_rows)]),
         lines(
@@ -46,7 +51,15 @@ pub(super) fn charts(history: &History) -> Vec<Lines> {
 
 fn hour(title: &'static str, unit: Unit, series: Vec<Series>) -> Lines {
     let to = OffsetDateTime::now_utc();
-    Lines { title, unit, series, from: to - time::Duration::HOUR, to, gap: time::Duration::minutes(3), empty: NOTHING_YET }
+    Lines {
+        title,
+        unit,
+        series,
+        from: to - time::Duration::HOUR,
+        to,
+        gap: time::Duration::minutes(3),
+        empty: NOTHING_YET,
+    }
 }
 
 fn series(history: &History, (name, value): &Part) -> Series {

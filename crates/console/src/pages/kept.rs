@@ -36,7 +36,10 @@ impl<T> Kept<T> {
 
     /// # Errors
     /// What `read` says; nothing is kept then.
-    pub(super) async fn get(&self, read: impl AsyncFnOnce() -> Result<T, Problem>) -> Result<Arc<T>, Problem> {
+    pub(super) async fn get(
+        &self,
+        read: impl AsyncFnOnce() -> Result<T, Problem>,
+    ) -> Result<Arc<T>, Problem> {
         let mut last = self.last.lock().await;
         if let Some((at, value)) = &*last
             && at.elapsed() < self.lasts

@@ -47,7 +47,12 @@ fn page(console: &Console, headers: &HeaderMap, next: &str, attempt: &Attempt) -
     (status, Html(page.into_string())).into_response()
 }
 
-async fn sign_in(State(console): State<Console>, client: Client, headers: HeaderMap, body: String) -> Response {
+async fn sign_in(
+    State(console): State<Console>,
+    client: Client,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
     let next = field(&body, "next").unwrap_or_default();
     if !is_same_origin(&headers) {
         return page(&console, &headers, &next, &Attempt::Elsewhere);

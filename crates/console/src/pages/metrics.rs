@@ -53,8 +53,16 @@ async fn show(
         active: active(&numbers.daily_active_users),
         countries: countries(numbers),
         methods: methods(numbers),
-        registered: numbers.recently_registered.iter().map(|user| person(user, user.signed_up_at.0)).collect(),
-        recently_active: numbers.recently_active.iter().map(|user| person(user, user.last_active_at.0)).collect(),
+        registered: numbers
+            .recently_registered
+            .iter()
+            .map(|user| person(user, user.signed_up_at.0))
+            .collect(),
+        recently_active: numbers
+            .recently_active
+            .iter()
+            .map(|user| person(user, user.last_active_at.0))
+            .collect(),
     };
     let title = format!("Metrics of {}", tenant.name);
     Ok(shell.page(Section::Tenants, &title, None, &view::content(&page)))
@@ -110,7 +118,11 @@ fn methods(numbers: &metrics::Metrics) -> Shares {
 
 fn person(user: &User, at: OffsetDateTime) -> Person {
     Person {
-        name: user.display_name.clone().filter(|name| !name.trim().is_empty()).unwrap_or_else(|| "no name".to_owned()),
+        name: user
+            .display_name
+            .clone()
+            .filter(|name| !name.trim().is_empty())
+            .unwrap_or_else(|| "no name".to_owned()),
         address: user.primary_email.clone(),
         at,
     }

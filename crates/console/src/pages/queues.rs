@@ -41,8 +41,11 @@ fn page(status: &QueuesStatus) -> Queues {
             Ok(status.queues.iter().filter(|queue| queue.exists).map(shown).collect())
         } else {
             Err(match url {
-                None => "Set rabbitmq.management_url to see depths and rates here; syncing does not need it.".to_owned(),
-                Some(_) => format!("Its management API: {}.", status.reason.as_deref().unwrap_or("no answer")),
+                None => "Set rabbitmq.management_url to see depths and rates here; syncing does not need it."
+                    .to_owned(),
+                Some(_) => {
+                    format!("Its management API: {}.", status.reason.as_deref().unwrap_or("no answer"))
+                }
             })
         },
         management_url: status.management_url.clone(),

@@ -54,7 +54,13 @@ impl Shell {
     }
 
     /// A page; `live` is the address of its stream.
-    pub(super) fn page(&self, section: Section, title: &str, live: Option<&str>, content: &Markup) -> Response {
+    pub(super) fn page(
+        &self,
+        section: Section,
+        title: &str,
+        live: Option<&str>,
+        content: &Markup,
+    ) -> Response {
         Html(frame::page(&self.frame, section, title, live, content).into_string()).into_response()
     }
 }
@@ -117,7 +123,9 @@ mod tests {
     #[test]
     fn a_login_leads_to_a_page_of_ours_only() {
         assert_eq!(safe_next("/targets?state=broken"), "/targets?state=broken");
-        for elsewhere in ["//evil.example", "/\\evil.example", "https://evil.example", "", "/login?next=/", "/a\tb"] {
+        for elsewhere in
+            ["//evil.example", "/\\evil.example", "https://evil.example", "", "/login?next=/", "/a\tb"]
+        {
             assert_eq!(safe_next(elsewhere), "/", "{elsewhere:?}");
         }
     }

@@ -8,9 +8,9 @@ use tenant_sync_core::worker::SwitchChange;
 
 use super::shell::{Shell, Trouble};
 use super::view::frame::Section;
+use super::view::login;
 use super::view::overview::Switch;
 use super::view::parts::{Asked, Level, Notice};
-use super::view::login;
 use crate::api::fusebox::{self, Switches};
 use crate::http::Problem;
 use crate::state::Console;
@@ -72,10 +72,13 @@ pub(super) fn router() -> Router<Console> {
 
 /// The switches as the overview shows them.
 pub(super) fn shown(switches: &Switches) -> Vec<Switch> {
-    FUSES.iter().map(|fuse| {
-        let on = (fuse.is_on)(switches);
-        Switch { name: fuse.name, on, meaning: fuse.meaning[usize::from(!on)], asked: asked(fuse, !on) }
-    }).collect()
+    FUSES
+        .iter()
+        .map(|fuse| {
+            let on = (fuse.is_on)(switches);
+            Switch { name: fuse.name, on, meaning: fuse.meaning[usize::from(!on)], asked: asked(fuse, !on) }
+        })
+        .collect()
 }
 
 fn asked(fuse: &Fuse, on: bool) -> Asked {

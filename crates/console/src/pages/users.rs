@@ -45,7 +45,9 @@ impl Asked {
             Ok(Self {
                 search: q.text("query").map(str::to_owned),
                 anonymous: q.one_of("anonymous", &["too", "only"])?.map(str::to_owned),
-                sort: q.one_of("sort", &["signed_up", "signed_up-up", "last_active", "last_active-up"])?.map(str::to_owned),
+                sort: q
+                    .one_of("sort", &["signed_up", "signed_up-up", "last_active", "last_active-up"])?
+                    .map(str::to_owned),
                 cursor: q.text("cursor").map(str::to_owned),
             })
         })?)
@@ -59,7 +61,11 @@ impl Asked {
         UsersQuery {
             limit: PAGE,
             cursor: self.cursor.clone(),
-            order_by: if self.sort().starts_with("last") { OrderBy::LastActiveAt } else { OrderBy::SignedUpAt },
+            order_by: if self.sort().starts_with("last") {
+                OrderBy::LastActiveAt
+            } else {
+                OrderBy::SignedUpAt
+            },
             desc: !self.sort().ends_with("-up"),
             search: self.search.clone(),
             anonymous: match self.anonymous.as_deref() {
@@ -111,9 +117,9 @@ async fn show(
         head: tenant.head("Users"),
         search: asked.search.clone().unwrap_or_default(),
         search_note: match page.search {
-            Some(Searched::Prefix) => {
-                Some("Found by how names and addresses begin. From three letters on they are also looked into, where the server has pg_trgm.")
-            }
+            Some(Searched::Prefix) => Some(
+                "Found by how names and addresses begin. From three letters on they are also looked into, where the server has pg_trgm.",
+            ),
             _ => None,
         },
         anonymous: CHOICES
@@ -136,7 +142,10 @@ async fn show(
 }
 
 fn user(user: &users::User) -> User {
-    let methods = user.sign_in_methods.iter().map(|method| method_words(method.kind.as_deref(), method.provider.as_deref()));
+    let methods = user
+        .sign_in_methods
+        .iter()
+        .map(|method| method_words(method.kind.as_deref(), method.provider.as_deref()));
     User {
         id: user.id.to_string(),
         name: user.display_name.clone(),

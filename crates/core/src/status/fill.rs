@@ -56,8 +56,12 @@ pub async fn fills(
     target: &TargetKey,
 ) -> Result<Vec<FillStatus>, DbError> {
     let mut client = internal.get().await?;
-    let snapshot =
-        client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+    let snapshot = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?;
     snapshot
         .batch_execute("set local enable_seqscan = off; set local jit = off; set local row_security = off")
         .await?;
@@ -99,7 +103,9 @@ async fn walked(
     let rows = rows(snapshot, &all).await?;
     let left = match position {
         None => rows,
-        Some(_) => self::rows(snapshot, &format!("{all} and {}", sql::behind_position(mapping, &types))).await?,
+        Some(_) => {
+            self::rows(snapshot, &format!("{all} and {}", sql::behind_position(mapping, &types))).await?
+        }
     };
     Ok(Some(Walked { rows: rows.0, left: left.0, estimated: left.1 }))
 }
@@ -107,8 +113,10 @@ async fn walked(
 /// How many rows a query of nothing but rows has, and whether that is an estimate.
 async fn rows(snapshot: &Transaction<'_>, query: &str) -> Result<(i64, bool), Error> {
     let limit = BACKLOG_MAX + 1;
-    let counted: i64 =
-        snapshot.query_one(&format!("select count(*) from ({query} limit {limit}) q"), &[]).await?.try_get(0)?;
+    let counted: i64 = snapshot
+        .query_one(&format!("select count(*) from ({query} limit {limit}) q"), &[])
+        .await?
+        .try_get(0)?;
     if counted < limit {
         return Ok((counted, false));
     }

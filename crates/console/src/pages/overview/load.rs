@@ -15,7 +15,11 @@ pub(super) fn facts(overview: &Overview, lag: Option<Lag>) -> Facts {
     let unsequenced = Waiting {
         count: relations.iter().map(|relation| relation.pending.count).sum(),
         at_least: relations.iter().any(|relation| relation.pending.at_least),
-        oldest: relations.iter().filter_map(|relation| relation.oldest_pending_at).min().map(|at| since(now, at)),
+        oldest: relations
+            .iter()
+            .filter_map(|relation| relation.oldest_pending_at)
+            .min()
+            .map(|at| since(now, at)),
     };
     let poller = &overview.poller;
     let rate = |kind: &str| {
@@ -91,7 +95,9 @@ fn worker(worker: &WorkerStatus) -> Running {
 /// Those that are well are the rest.
 fn states(overview: &Overview) -> Vec<(String, i64)> {
     let causes = &overview.targets.causes;
-    let of = |state: &str| causes.iter().filter(|cause| cause.state == state).map(|cause| cause.targets.count).sum();
+    let of = |state: &str| {
+        causes.iter().filter(|cause| cause.state == state).map(|cause| cause.targets.count).sum()
+    };
     let unwell = ["retrying", "broken", "refused", "paused"].map(|state| (state.to_owned(), of(state)));
     let well = overview.targets.total.count - unwell.iter().map(|(_, n): &(String, i64)| n).sum::<i64>();
     [("ok".to_owned(), well.max(0))].into_iter().chain(unwell).collect()

@@ -16,7 +16,7 @@ use maud::html;
 use super::live::{self, Regions};
 use super::shell::{Shell, Trouble};
 use super::view::chart::Lines;
-use super::view::format::{count, counted, short, span};
+use super::view::format::{counted, short, span, things};
 use super::view::frame::Section;
 use super::view::overview::{self as view, Change, Figure, Overview, States, Worker};
 use super::{history, switches};
@@ -79,7 +79,9 @@ fn page(facts: &Facts, changes: Vec<Change>, switched: Option<(time::OffsetDateT
 }
 
 fn figures(facts: &Facts) -> Vec<Figure> {
-    let lag = |value: Option<Duration>| value.map_or_else(|| "–".to_owned(), |lag| if lag.is_zero() { "0".to_owned() } else { span(lag) });
+    let lag = |value: Option<Duration>| {
+        value.map_or_else(|| "–".to_owned(), |lag| if lag.is_zero() { "0".to_owned() } else { span(lag) })
+    };
     let rate = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), short);
     let waiting = facts.unsequenced;
     vec![
@@ -95,12 +97,17 @@ fn figures(facts: &Facts) -> Vec<Figure> {
             unit: "",
             hint: "p99: at most this".to_owned(),
         },
-        Figure { label: "Written", value: rate(facts.rates.rows), unit: "rows/s", hint: "over all workers".to_owned() },
+        Figure {
+            label: "Written",
+            value: rate(facts.rates.rows),
+            unit: "rows/s",
+            hint: "over all workers".to_owned(),
+        },
         Figure {
             label: "Waiting for an id",
             value: counted(waiting.count, waiting.at_least),
-            unit: "rows",
-            hint: format!("{} targets due", count(facts.due.count)),
+            unit: if waiting.count == 1 { "row" } else { "rows" },
+            hint: format!("{} due", things(facts.due.count, "target", "targets")),
         },
     ]
 }
@@ -113,7 +120,9 @@ fn worker(worker: &Running) -> Worker {
         seen_at: worker.seen_at,
         started_at: worker.started_at,
         last_iteration_at: worker.last_iteration_at,
-        work: worker.throughput.map_or_else(|| "–".to_owned(), |(rate, unit)| format!("{} {unit}", short(rate))),
+        work: worker
+            .throughput
+            .map_or_else(|| "–".to_owned(), |(rate, unit)| format!("{} {unit}", short(rate))),
         alive: worker.alive,
     }
 }

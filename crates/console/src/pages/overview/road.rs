@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::facts::{Broker, Facts, Waiting};
 use super::judge::{Standing, Step};
-use crate::pages::view::format::{count, counted, short, span, things};
+use crate::pages::view::format::{count, counted, short, span};
 use crate::pages::view::parts::Level;
 use crate::pages::view::road::{Flow, FlowState, Road, Station};
 
@@ -17,7 +17,12 @@ pub(super) fn road(facts: &Facts) -> Road {
         stations: vec![
             plain("Application"),
             postgres(facts),
-            station(&sequencer, "Sequencer", vec![("running", running(facts, "sequencer"))], facts.unsequenced.oldest),
+            station(
+                &sequencer,
+                "Sequencer",
+                vec![("running", running(facts, "sequencer"))],
+                facts.unsequenced.oldest,
+            ),
             outbox(facts, &poller),
             broker(facts),
             sync_workers(facts, &workers),
@@ -64,8 +69,13 @@ fn waiting(waiting: Waiting) -> String {
     counted(waiting.count, waiting.at_least)
 }
 
-fn station(step: &Step<'_>, name: &'static str, mut facts: Vec<(&'static str, String)>, oldest: Option<Duration>) -> Station {
-    facts.push(("oldest waits", age(oldest)));
+fn station(
+    step: &Step<'_>,
+    name: &'static str,
+    mut facts: Vec<(&'static str, String)>,
+    oldest: Option<Duration>,
+) -> Station {
+    facts.push(("oldest", age(oldest)));
     let (level, why) = standing(step);
     Station { name, href: Some("#workers-title"), level: Some(level), why, facts }
 }
@@ -100,10 +110,13 @@ fn outbox(facts: &Facts, step: &Step<'_>) -> Station {
 fn broker(facts: &Facts) -> Station {
     let (level, why, shown) = match &facts.queues {
         Broker::NotAsked => (None, Some("Set rabbitmq.management_url to see it".to_owned()), Vec::new()),
-        Broker::Silent(_) => (Some((Level::Warn, "no answer")), Some("Its management does not answer".to_owned()), Vec::new()),
+        Broker::Silent(_) => {
+            (Some((Level::Warn, "no answer")), Some("Its management does not answer".to_owned()), Vec::new())
+        }
         Broker::Queues(queues) => {
             let depth = |end: &str| {
-                let ready: i64 = queues.iter().filter(|queue| queue.name.ends_with(end)).map(|queue| queue.ready).sum();
+                let ready: i64 =
+                    queues.iter().filter(|queue| queue.name.ends_with(end)).map(|queue| queue.ready).sum();
                 count(ready)
             };
             let shown = vec![("live waiting", depth(".live")), ("bulk waiting", depth(".bulk"))];
@@ -124,12 +137,14 @@ fn targets(facts: &Facts) -> Station {
     let (level, why) = match facts.targets() {
         0 => (None, Some("No target yet".to_owned())),
         total if troubled == total => (Some((Level::Bad, "all in trouble")), None),
-        _ if troubled > 0 => {
-            (Some((Level::Warn, "some in trouble")), Some(format!("{} in trouble", things(troubled, "target", "targets"))))
+        total if troubled > 0 => {
+            (Some((Level::Warn, "trouble")), Some(format!("{} of {total} in trouble", count(troubled))))
         }
         _ => (Some((Level::Good, "ok")), None),
     };
-    let lag = |lag: Option<Duration>| lag.map_or_else(|| "–".to_owned(), |lag| if lag.is_zero() { "none".to_owned() } else { span(lag) });
+    let lag = |lag: Option<Duration>| {
+        lag.map_or_else(|| "–".to_owned(), |lag| if lag.is_zero() { "none".to_owned() } else { span(lag) })
+    };
     let shown = vec![
         ("targets", count(facts.targets())),
         ("p50 lag", lag(facts.lag.map(|lag| lag.p50))),

@@ -74,6 +74,7 @@ fn page(console: &Console, detail: &TargetDetail, tenant: &tenants::Tenant, fill
         state: line.state.clone(),
         running: detail.running,
         trouble: trouble(detail),
+        schema: line.schema.clone(),
         facts: facts(detail),
         created_at: line.created_at.0,
         last_success_at: line.last_success_at.map(|at| at.0),
@@ -141,7 +142,7 @@ fn question(action: &str, path: &str) -> Asked {
             "Pause",
             "Pause this target?",
             "Nothing is sent until it is resumed. Nothing is lost: what changes meanwhile arrives afterwards.",
-            true,
+            false,
         ),
     };
     Asked {
@@ -172,7 +173,11 @@ async fn show(
     Ok(shell.page(Section::Targets, &title, Some(&live), &content))
 }
 
-async fn stream(State(console): State<Console>, _: Operator, path: PathParameters) -> Result<Response, Problem> {
+async fn stream(
+    State(console): State<Console>,
+    _: Operator,
+    path: PathParameters,
+) -> Result<Response, Problem> {
     let key = key_of(&path)?;
     Ok(live::stream(&console, EVERY, move |console| {
         let key = key.clone();
@@ -199,7 +204,11 @@ async fn ask(shell: Shell, path: PathParameters, query: Query) -> Result<Respons
     Ok(shell.page(Section::Targets, &asked.question, None, &login::question(&asked)))
 }
 
-async fn act(State(console): State<Console>, shell: Shell, path: PathParameters) -> Result<Response, Trouble> {
+async fn act(
+    State(console): State<Console>,
+    shell: Shell,
+    path: PathParameters,
+) -> Result<Response, Trouble> {
     let key = key_of(&path)?;
     let action = path.text("action")?;
     let (tenancy, target) = (key.tenancy_id, Some(key.database_id.as_str()));

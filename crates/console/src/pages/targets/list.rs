@@ -143,7 +143,11 @@ async fn load(console: &Console, asked: &Asked) -> Result<Targets, Problem> {
         now: OffsetDateTime::now_utc(),
         causes: causes(console, asked.cause.as_deref()).await?,
         search: asked.search.clone().unwrap_or_default(),
-        states: choices("All", STATES.map(|state| (state, state.to_owned())).into_iter(), asked.state.as_deref()),
+        states: choices(
+            "All",
+            STATES.map(|state| (state, state.to_owned())).into_iter(),
+            asked.state.as_deref(),
+        ),
         classes: choices(
             "All",
             ErrorClass::ALL.into_iter().map(|class| (class.code(), words_of(class.code()))),
@@ -152,7 +156,11 @@ async fn load(console: &Console, asked: &Asked) -> Result<Targets, Problem> {
         hidden: address.kept(&["sort", "tenancy"]),
         sorts: asked.sorts(),
         lines: page.targets.iter().map(|target| line(target, &names)).collect(),
-        shown: if more { format!("{shown} targets, and there are more") } else { things(shown, "target", "targets") },
+        shown: if more {
+            format!("{shown} targets, and there are more")
+        } else {
+            things(shown, "target", "targets")
+        },
         first: asked.cursor.as_ref().map(|_| address.to_string()),
         next: page.next_cursor.as_deref().map(|cursor| address.with("cursor", Some(cursor)).to_string()),
         filtered: asked.is_filtered(),

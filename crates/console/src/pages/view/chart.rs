@@ -118,21 +118,38 @@ fn y(value: f64, top: f64) -> f64 {
 
 /// The next round number at or above the highest value.
 fn ceiling(highest: f64, unit: Unit) -> f64 {
-    let least = if unit == Unit::Seconds { 0.1 } else { 1.0 };
+    // Things are whole: half a row is no mark of an axis.
+    let least = if unit == Unit::Seconds { 0.1 } else { 4.0 };
     if highest <= least {
         return least;
     }
     if unit == Unit::Seconds && highest > 60.0 {
         const ROUND: [f64; 14] = [
-            120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 28_800.0, 86_400.0, 172_800.0,
-            432_000.0, 864_000.0, 2_592_000.0,
+            120.0,
+            300.0,
+            600.0,
+            1_200.0,
+            1_800.0,
+            3_600.0,
+            7_200.0,
+            14_400.0,
+            28_800.0,
+            86_400.0,
+            172_800.0,
+            432_000.0,
+            864_000.0,
+            2_592_000.0,
         ];
         if let Some(round) = ROUND.into_iter().find(|round| *round >= highest) {
             return round;
         }
     }
     let power = 10_f64.powf(highest.log10().floor());
-    [1.0, 2.0, 4.0, 5.0, 10.0].into_iter().map(|step| step * power).find(|round| *round >= highest).unwrap_or(highest)
+    [1.0, 2.0, 4.0, 5.0, 10.0]
+        .into_iter()
+        .map(|step| step * power)
+        .find(|round| *round >= highest)
+        .unwrap_or(highest)
 }
 
 fn value_axis(top: f64, unit: Unit) -> Markup {
@@ -177,7 +194,12 @@ fn line(series: &Series, at: usize, chart: &Lines, top: f64) -> Markup {
         }
         before = Some(*when);
     }
-    html! { path class={ "line s" (at) } d=(path) {} }
+    html! {
+        path class={ "line s" (at) } d=(path) {}
+        @if let Some((when, value)) = series.points.last() {
+            circle class={ "dot s" (at) } cx=(fixed(x(*when, chart.from, chart.to))) cy=(fixed(y(*value, top))) r="3.5" {}
+        }
+    }
 }
 
 fn fixed(value: f64) -> String {
@@ -202,7 +224,12 @@ fn lines_table(chart: &Lines) -> Markup {
     let times: Vec<OffsetDateTime> = longest.map(|p| p.iter().map(|p| p.0).collect()).unwrap_or_default();
     let step = times.len().div_ceil(TABLE_ROWS).max(1);
     let near = |series: &Series, at: OffsetDateTime| {
-        series.points.iter().min_by_key(|p| (p.0 - at).abs()).map(|p| chart.unit.show(p.1)).unwrap_or_default()
+        series
+            .points
+            .iter()
+            .min_by_key(|p| (p.0 - at).abs())
+            .map(|p| chart.unit.show(p.1))
+            .unwrap_or_default()
     };
     html! {
         details.numbers {
@@ -343,7 +370,7 @@ mod tests {
     #[test]
     fn axes_end_at_round_numbers() {
         let tops = [0.0, 0.4, 1.0, 1.2, 37.0, 41.0, 980.0].map(|v| ceiling(v, Unit::Of("rows")));
-        assert_eq!(tops, [1.0, 1.0, 1.0, 2.0, 40.0, 50.0, 1_000.0]);
+        assert_eq!(tops, [4.0, 4.0, 4.0, 4.0, 40.0, 50.0, 1_000.0]);
         let tops = [0.02, 0.3, 59.0, 61.0, 4_000.0].map(|v| ceiling(v, Unit::Seconds));
         assert!((tops[1] - 0.4).abs() < 1e-9, "{tops:?}");
         assert_eq!([tops[0], tops[2], tops[3], tops[4]], [0.1, 100.0, 120.0, 7_200.0]);
@@ -366,14 +393,25 @@ mod tests {
         let drawn = line(&series, 0, &chart, 1.0).into_string();
         assert_eq!(drawn.matches('M').count(), 2, "{drawn}");
         assert_eq!(drawn.matches('L').count(), 1, "{drawn}");
-        assert!(sentence(&chart).contains("now 1 rows, lowest 0 rows, highest 1 rows"), "{}", sentence(&chart));
+        assert!(
+            sentence(&chart).contains("now 1 rows, lowest 0 rows, highest 1 rows"),
+            "{}",
+            sentence(&chart)
+        );
     }
 
     #[test]
     fn without_points_the_chart_says_why() {
         let now = OffsetDateTime::UNIX_EPOCH;
-        let chart =
-            Lines { title: "t", unit: Unit::Seconds, series: vec![], from: now, to: now, gap: time::Duration::HOUR, empty: "No samples yet." };
+        let chart = Lines {
+            title: "t",
+            unit: Unit::Seconds,
+            series: vec![],
+            from: now,
+            to: now,
+            gap: time::Duration::HOUR,
+            empty: "No samples yet.",
+        };
         assert!(lines(&chart).into_string().contains("No samples yet."));
     }
 }

@@ -39,7 +39,13 @@ const SECTIONS: [(Section, &str, &str); 4] = [
 ];
 
 /// A whole page. `live` is the address of its event stream, if it has one.
-pub(crate) fn page(frame: &Frame, section: Section, title: &str, live: Option<&str>, content: &Markup) -> Markup {
+pub(crate) fn page(
+    frame: &Frame,
+    section: Section,
+    title: &str,
+    live: Option<&str>,
+    content: &Markup,
+) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" data-theme=[frame.theme] {

@@ -126,7 +126,7 @@ pub(crate) fn content(page: &Overview, charts: &[Lines], switches: &[Switch]) ->
         h1.unseen { "Overview" }
         section.card aria-label="Verdict" { (live("verdict")) }
         section.card aria-labelledby="road-title" {
-            div.card-head { h2 #road-title { "The road of a change" } p.muted { "Numbers are of the last minute" } }
+            div.card-head { h2 #road-title { "The road of a change" } p.muted { "As of the last seconds" } }
             (live("road"))
         }
         div.columns {
@@ -234,9 +234,13 @@ fn state_bar(states: &States, total: i64) -> Markup {
 }
 
 /// The four switches.
-pub(crate) fn switches(now: OffsetDateTime, switches: &[Switch], last: Option<&(OffsetDateTime, String)>) -> Markup {
+pub(crate) fn switches(
+    now: OffsetDateTime,
+    switches: &[Switch],
+    last: Option<&(OffsetDateTime, String)>,
+) -> Markup {
     html! {
-        @if let Some((at, by)) = last { p.muted.small { "Last thrown " (ago(now, *at)) " by " strong { (by) } "." } }
+        @if let Some((at, by)) = last { p.muted.small.last-thrown { "Last thrown " (ago(now, *at)) " by " strong { (by) } "." } }
         div.switches {
             @for switch in switches {
                 div.switch.off[!switch.on] {
@@ -285,15 +289,18 @@ fn workers(page: &Overview) -> Markup {
 
 fn changes(page: &Overview) -> Markup {
     if page.changes.is_empty() {
-        return parts::empty("Nobody did anything yet", html! { "Every switch, pause and resync is recorded here with its author." });
+        return parts::empty(
+            "Nobody did anything yet",
+            html! { "Every switch, pause and resync is recorded here with its author." },
+        );
     }
     html! {
-        table {
+        table.stack {
             caption.unseen { "Last actions of operators" }
             thead { tr { th scope="col" { "When" } th scope="col" { "Who" } th scope="col" { "What" } th scope="col" { "To what" } } }
             tbody {
                 @for change in &page.changes {
-                    tr { td.nowrap { (ago(page.now, change.at)) } td { (change.by) } td { (change.what) } td { @match &change.to { Some((name, href)) => a href=(href) { (name) }, None => "–" } } }
+                    tr { th scope="row" { (ago(page.now, change.at)) } td data-label="Who" { (change.by) } td data-label="What" { (change.what) } td data-label="To what" { @match &change.to { Some((name, href)) => a href=(href) { (name) }, None => "–" } } }
                 }
             }
         }

@@ -19,6 +19,8 @@ pub(crate) struct Target {
     /// A worker writes to it right now.
     pub(crate) running: bool,
     pub(crate) trouble: Option<Trouble>,
+    /// Schema in the target.
+    pub(crate) schema: String,
     /// Name and value.
     pub(crate) facts: Vec<(&'static str, String)>,
     pub(crate) created_at: OffsetDateTime,
@@ -162,7 +164,10 @@ fn facts(page: &Target) -> Markup {
 
 fn mappings(page: &Target) -> Markup {
     if page.mappings.is_empty() {
-        return parts::empty("No mapping goes here", html! { "The target names mappings that do not exist; " code { "tenant-sync mapping show" } " lists those there are." });
+        return parts::empty(
+            "No mapping goes here",
+            html! { "The target names mappings that do not exist; " code { "tenant-sync mapping show" } " lists those there are." },
+        );
     }
     html! {
         div.scroll tabindex="0" role="region" aria-label="Mappings, scrollable" {
@@ -173,6 +178,27 @@ fn mappings(page: &Target) -> Markup {
                     th scope="col" { "Complete as of" } th.number scope="col" { "Watermark" } th scope="col" { "Fill" }
                 } }
                 tbody { @for mapping in &page.mappings { (self::mapping(page.now, mapping)) } }
+            }
+        }
+        (refused(page))
+    }
+}
+
+/// Which rows those are is in the target only: what a page costs must not depend on a customer's database.
+fn refused(page: &Target) -> Markup {
+    let total: i64 = page.mappings.iter().map(|mapping| i64::from(mapping.refused)).sum();
+    html! {
+        @if total > 0 {
+            div.problems {
+                div.problem.warn {
+                    (sign(Level::Warn))
+                    div {
+                        strong { (things(total, "row is", "rows are")) " set aside because the database refuses " (if total == 1 { "it" } else { "them" }) }
+                        "The others go on, and these are tried again by themselves. Their keys and the reason of each: "
+                        code { "select * from " (page.schema) "._sync_refused" }
+                        " in the target. Usually a constraint or a trigger that was added there."
+                    }
+                }
             }
         }
     }

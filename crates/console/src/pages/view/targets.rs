@@ -109,7 +109,10 @@ fn select(name: &str, choices: &[Choice]) -> Markup {
 
 fn lines(page: &Targets) -> Markup {
     if page.lines.is_empty() && page.filtered {
-        return parts::empty("No target is like that", html! { "Take a part of the filter away, or " a href="/targets" { "show all" } "." });
+        return parts::empty(
+            "No target is like that",
+            html! { "Take a part of the filter away, or " a href="/targets" { "show all" } "." },
+        );
     }
     if page.lines.is_empty() {
         return parts::empty(
@@ -141,7 +144,7 @@ fn line(now: OffsetDateTime, line: &Line) -> Markup {
             th scope="row" { a href=(line.href) { (line.tenant) " / " (line.id) } span.sub.code { (line.tenancy_id) } }
             td data-label="Added" { (ago(now, line.created_at)) }
             td data-label="Failures" { (line.failures) }
-            td data-label="State" { (parts::target_state(&line.state)) @if line.filling { span.sub { "being filled" } } }
+            td data-label="State" { (parts::target_state(&line.state)) @if line.filling && line.state == "ok" { span.sub { "being filled" } } }
             td data-label="Last success" { (ago_or(now, line.last_success_at, "never")) }
             td.number data-label="Lag" { (lag(line.lag)) }
             td.number data-label="Rows behind" { (counted(line.behind.0, line.behind.1)) }

@@ -72,7 +72,10 @@ fn lines(page: &Users) -> Markup {
         return if page.filtered {
             parts::empty("No user is like that", html! { a href=(page.action) { "Show all" } })
         } else {
-            parts::empty("No users yet", html! { "They show up as soon as the application has committed them." })
+            parts::empty(
+                "No users yet",
+                html! { "They show up as soon as the application has committed them." },
+            )
         };
     }
     html! {
@@ -139,7 +142,10 @@ mod tests {
     #[test]
     fn initials_are_letters_whatever_the_name() {
         let of = |name| initials(Some(name));
-        assert_eq!([of("Ada Lovelace"), of("ß"), of("\u{1F600} x"), of("user1@example.com")], ["AL", "SS", "X", "UE"]);
+        assert_eq!(
+            [of("Ada Lovelace"), of("ß"), of("\u{1F600} x"), of("user1@example.com")],
+            ["AL", "SS", "X", "UE"]
+        );
         assert_eq!(initials(None), "–");
     }
 }
