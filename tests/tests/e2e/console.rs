@@ -8,6 +8,7 @@ mod events;
 mod life;
 mod metrics;
 mod plans;
+mod requests;
 mod status;
 mod targets;
 mod tenancies;

@@ -22,4 +22,5 @@ mod queue;
 mod races;
 mod sequencing;
 mod tracking;
+mod triggers;
 mod versions;

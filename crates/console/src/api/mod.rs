@@ -3,6 +3,7 @@
 pub(crate) mod fusebox;
 mod mappings;
 mod passes;
+pub(crate) mod requests;
 mod session;
 pub(crate) mod tenancies;
 
@@ -33,6 +34,7 @@ fn guarded() -> Routes {
         .and(fusebox::routes())
         .and(targets::routes())
         .and(passes::routes())
+        .and(requests::routes())
         .and(mappings::routes())
         .and(tenancies::routes())
         .and(audit::routes())

@@ -6,7 +6,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tenant_sync_core::outbox::{self, Claim, ClaimLimits, Claimed};
-use tenant_sync_core::queue::{self, Broker};
+use tenant_sync_core::queue::{self, Broker, Publisher};
 use tenant_sync_core::sequence::{self, Outcome};
 use tenant_sync_core::worker;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ struct PollerRun {
     published: usize,
     /// Requests given back, because their message was not confirmed.
     given_back: u64,
-    /// Wishes of applications that were folded into requests.
+    /// Wishes of applications that were folded into requests to sync or to deliver.
     folded_asks: i64,
     /// Visits of idle targets that were due.
     visits: i64,
@@ -114,9 +114,9 @@ async fn poller(
 ) -> Result<Json<PollerRun>, Problem> {
     query.none()?;
     let client = console.internal.get().await?;
-    let enabled = worker::switches(&client).await?.poller;
+    let switches = worker::switches(&client).await?;
     audit::record(&client, &operator, &Change::of("poller.run")).await?;
-    if !enabled {
+    if !switches.poller {
         return Ok(Json(PollerRun::default()));
     }
     let sync = &console.config.sync;
@@ -124,18 +124,18 @@ async fn poller(
     let interval = if sync.heartbeat.is_zero() { SWEEP } else { sync.heartbeat };
     let visits = outbox::enqueue_due_visits(&client, interval, i64::from(sync.visits_per_second)).await?;
     drop(client);
-    let run = PollerRun { enabled, folded_asks, visits, ..PollerRun::default() };
-    Ok(Json(hand_over(&console, run).await?))
+    let run = PollerRun { enabled: true, folded_asks, visits, ..PollerRun::default() };
+    Ok(Json(hand_over(&console, run, switches.requests).await?))
 }
 
 /// Nothing is claimed before there is a broker to publish to.
-async fn hand_over(console: &Console, run: PollerRun) -> Result<PollerRun, Problem> {
+async fn hand_over(console: &Console, mut run: PollerRun, requests: bool) -> Result<PollerRun, Problem> {
     let broker =
         Broker::new(&console.config.rabbitmq, "console").map_err(|error| Problem::internal(&error))?;
     let (mut publisher, link) = queue::publisher(broker);
     let done = CancellationToken::new();
-    let _end = done.clone().drop_guard();
-    let linked = tokio::spawn(link.run(done.clone()));
+    let end = done.clone().drop_guard();
+    let linked = tokio::spawn(link.run(done));
     let up = async {
         while !publisher.is_up() {
             publisher.changed().await;
@@ -144,22 +144,52 @@ async fn hand_over(console: &Console, run: PollerRun) -> Result<PollerRun, Probl
     if tokio::time::timeout(BROKER_TIMEOUT, up).await.is_err() {
         return Err(Problem::busy("RabbitMQ cannot be reached; nothing was claimed"));
     }
-    let poller = &console.config.poller;
-    let limits =
-        ClaimLimits { batch: poller.batch_size, max_queued: poller.max_queued, lease: poller.claim_lease };
-    let everything = Claimed { live: SystemTime::UNIX_EPOCH, bulk: SystemTime::UNIX_EPOCH };
-    let Claimed { live, bulk } = outbox::claim(&console.internal.get().await?, limits, everything).await?;
-    let claims: Vec<Claim> = live.claims.into_iter().chain(bulk.claims).collect();
-    let claimed = claims.len();
-    let published = publisher.publish(claims, limits.lease).await;
-    let given_back = if published.failed.is_empty() {
-        0
-    } else {
-        outbox::give_back_unpublished(&console.internal.get().await?, &published.failed).await?
-    };
-    done.cancel();
+    hand_syncs(console, &publisher, &mut run).await?;
+    if requests {
+        hand_requests(console, &publisher, &mut run).await?;
+    }
+    drop(end);
     if let Ok(Err(error)) = linked.await {
         tracing::debug!(%error, "the link to RabbitMQ ended");
     }
-    Ok(PollerRun { claimed, published: published.confirmed, given_back, ..run })
+    Ok(run)
+}
+
+async fn hand_syncs(console: &Console, publisher: &Publisher, run: &mut PollerRun) -> Result<(), Problem> {
+    let limits = limits(console);
+    let everything = Claimed { live: SystemTime::UNIX_EPOCH, bulk: SystemTime::UNIX_EPOCH };
+    let client = console.internal.get().await?;
+    let Claimed { live, bulk } = outbox::claim(&client, limits, everything).await?;
+    drop(client);
+    let claims: Vec<Claim> = live.claims.into_iter().chain(bulk.claims).collect();
+    run.claimed += claims.len();
+    let published = publisher.publish(claims, limits.lease).await;
+    run.published += published.confirmed;
+    if !published.failed.is_empty() {
+        let client = console.internal.get().await?;
+        run.given_back += outbox::give_back_unpublished(&client, &published.failed).await?;
+    }
+    Ok(())
+}
+
+/// Destinations of HTTP requests, in the same way.
+async fn hand_requests(console: &Console, publisher: &Publisher, run: &mut PollerRun) -> Result<(), Problem> {
+    let limits = limits(console);
+    let client = console.internal.get().await?;
+    run.folded_asks += outbox::fold_delivery_asks(&client, 0, ASKS_MAX).await?.asks;
+    let claims = outbox::claim_deliveries(&client, limits, SystemTime::UNIX_EPOCH).await?.claims;
+    drop(client);
+    run.claimed += claims.len();
+    let published = publisher.publish(claims, limits.lease).await;
+    run.published += published.confirmed;
+    if !published.failed.is_empty() {
+        let client = console.internal.get().await?;
+        run.given_back += outbox::give_back_deliveries(&client, &published.failed).await?;
+    }
+    Ok(())
+}
+
+fn limits(console: &Console) -> ClaimLimits {
+    let poller = &console.config.poller;
+    ClaimLimits { batch: poller.batch_size, max_queued: poller.max_queued, lease: poller.claim_lease }
 }

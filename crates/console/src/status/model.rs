@@ -113,8 +113,8 @@ pub(crate) struct RelationStatus {
     pub(crate) pending: Count,
     /// No row that waits was changed before this; at most a minute too early.
     pub(crate) oldest_pending_at: Option<At>,
-    /// The highest id among its rows; only in the status of a tenancy.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The highest id among its rows. In the status of all: among the tenancies of the hundred targets that were visited
+    /// last, because only a tenancy's ids are indexed.
     pub(crate) highest_sequence_id: Option<i64>,
 }
 

@@ -50,7 +50,8 @@ pub struct Relation {
     pub pending: i64,
     /// No row that waits was changed before this.
     pub oldest_pending_at: Option<OffsetDateTime>,
-    /// The highest id of a tenancy's rows; only for a tenancy, where an index knows it.
+    /// The highest id of the tenancy's rows. Of all tenancies: among those of the hundred targets that were visited last,
+    /// because only a tenancy's ids are indexed.
     pub highest_sequence_id: Option<i64>,
 }
 
@@ -106,6 +107,11 @@ select coalesce((select x from (
     where exists (select from "SequencerPass")
     order by x limit 1), '0'::xid8) as x"#;
 
+/// Tenancies in which something happened lately.
+const VISITED: &str = r#"
+select distinct e."tenancyId" as tenancy from (
+    select e."tenancyId" from "ExternalDatabase" e where e."state" <> 'paused' order by e."nextVisitAt" desc limit 100) e"#;
+
 async fn relations<C: GenericClient>(
     client: &C,
     names: &[String],
@@ -118,11 +124,14 @@ async fn relations<C: GenericClient>(
                 r#"r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0' and r."changedBy" >= f.x
                    and $2::uuid is null"#
                     .to_owned(),
-                "null::int8".to_owned(),
+                format!(
+                    "(select max(h.id) from visited v cross join lateral (select {} as id) h)",
+                    highest(name, &relation, "v.tenancy")
+                ),
             ),
             Some(_) => (
                 format!(r#"r."tenancyId" = $2 and {} and r."changedBy" >= f.x"#, waits_for_id("r")),
-                highest(name, &relation),
+                highest(name, &relation, "$2"),
             ),
         };
         format!(
@@ -136,7 +145,7 @@ from (select count(*) as n, (array_agg(w.x order by w.x))[1] as oldest from (
         )
     });
     let sql = format!(
-        "with from_xid as materialized ({FROM_XID}) {}",
+        "with from_xid as materialized ({FROM_XID}), visited as materialized ({VISITED}) {}",
         arms.collect::<Vec<_>>().join(" union all ")
     );
     let rows = client.query(&sql, &[&(PENDING_MAX + 1), &tenancy_id]).await?;
@@ -153,23 +162,23 @@ from (select count(*) as n, (array_agg(w.x order by w.x))[1] as oldest from (
 }
 
 /// The two feeds are indexed with the table in between, so it hops from table to table.
-fn highest(name: &str, relation: &str) -> String {
+fn highest(name: &str, relation: &str, tenancy: &str) -> String {
     if !matches!(name, "DeletedRow" | "ChangedRow") {
         return format!(
-            r#"(select r."sequenceId" from {relation} r where r."tenancyId" = $2 and r."sequenceId" is not null
+            r#"(select r."sequenceId" from {relation} r where r."tenancyId" = {tenancy} and r."sequenceId" is not null
                 order by r."sequenceId" desc limit 1)"#
         );
     }
     format!(
         r#"(with recursive t as (
-              (select r."tableName" as name from {relation} r where r."tenancyId" = $2 and r."sequenceId" is not null
+              (select r."tableName" as name from {relation} r where r."tenancyId" = {tenancy} and r."sequenceId" is not null
                order by r."tableName" limit 1)
               union all
               select n.* from t cross join lateral (
-                  select r."tableName" from {relation} r where r."tenancyId" = $2 and r."sequenceId" is not null
+                  select r."tableName" from {relation} r where r."tenancyId" = {tenancy} and r."sequenceId" is not null
                     and r."tableName" > t.name order by r."tableName" limit 1) n)
             select max(m.id) from t cross join lateral (
-                select r."sequenceId" as id from {relation} r where r."tenancyId" = $2 and r."tableName" = t.name
+                select r."sequenceId" as id from {relation} r where r."tenancyId" = {tenancy} and r."tableName" = t.name
                   and r."sequenceId" is not null order by r."sequenceId" desc limit 1) m)"#
     )
 }

@@ -30,9 +30,13 @@ async fn it_ends_by_itself_with_a_check_and_when_it_is_told_to() {
     let output = tokio::task::spawn_blocking(move || whole.output()).await.expect("joins").expect("starts");
     let text = said(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in
-        ["3 tenancies with 10000 users", "4 targets", "psql 'postgres://", "every target equals its source"]
-    {
+    for part in [
+        "3 tenancies with 10000 users",
+        "4 targets",
+        "psql 'postgres://",
+        "Dashboard   http://127.0.0.1:",
+        "every target equals its source",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(text.matches(" rows, equal").count(), 7, "seven tables are compared: {text}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tenant_sync_tests::http;
 use tenant_sync_tests::pids::{self, Signal};
+use tenant_sync_tests::ports::free_port;
 use tenant_sync_tests::stack::Stack;
 use tenant_sync_tests::wait::eventually;
 
@@ -41,5 +42,23 @@ async fn dev_migrates_a_database_that_is_empty() {
     let stack = Stack::plan().template(tenant_sync_tests::template::Template::Empty).start().await;
     let mut dev = stack.worker("tenant-sync").argument("dev").set("database.user_tables", true).start().await;
     assert_eq!(stack.internal().value(r#"select to_regclass('"ProjectUser"') is not null"#).await, "t");
+    dev.terminate().await;
+}
+
+#[tokio::test]
+async fn dev_runs_a_console_where_there_is_a_key() {
+    let stack = Stack::start().await;
+    let address = format!("127.0.0.1:{}", free_port());
+    let dev = stack.worker("tenant-sync").argument("dev").set("console.listen", &address);
+    let mut dev = dev.set("console.admin_keys", "ann:0123456789abcdef").start().await;
+    let key = vec!["Authorization: Bearer 0123456789abcdef".to_owned()];
+    let path = "/api/v1/internal/external-db-sync/status";
+    eventually(SOON, "the console to know the others", async || {
+        let answer = http::request(&address, "GET", path, &key, "").await?;
+        let kinds = ["sequencer", "poller", "sync-worker", "console"];
+        let knows = |kind: &&str| answer.body.contains(&format!(r#""kind":"{kind}""#));
+        if answer.status == 200 && kinds.iter().all(|kind| knows(kind)) { Ok(()) } else { Err(answer.body) }
+    })
+    .await;
     dev.terminate().await;
 }

@@ -20,6 +20,8 @@ const PROMISED: [(&str, &str); 26] = [
     ("GET", "/api/v1/internal/external-db-sync/audit"),
     ("GET", "/api/v1/internal/external-db-sync/targets"),
     ("GET", "/api/v1/internal/external-db-sync/mappings"),
+    ("GET", "/api/v1/internal/external-db-sync/requests"),
+    ("POST", "/api/v1/internal/external-db-sync/requests/replay"),
     ("GET", "/api/v1/tenancies"),
     ("POST", "/api/v1/tenancies"),
     ("DELETE", "/api/v1/tenancies/{tenancy_id}"),
@@ -71,6 +73,7 @@ fn a_body(template: &str) -> String {
     let tenancy_id = "00000000-0000-0000-0000-000000000001";
     let body = match template.rsplit('/').next().unwrap_or_default() {
         "session" => json!({ "key": "k" }),
+        "replay" => json!({ "requestId": tenancy_id }),
         "fusebox" => json!({ "pollerEnabled": true }),
         "tenancies" => json!({ "projectId": "p" }),
         "targets" => json!({ "id": "main", "connectionString": "postgres://h/d" }),

@@ -45,6 +45,10 @@ async fn it_shows_the_whole_road_and_each_target() {
     assert!(!status.to_string().contains("guest:"), "a password");
     let users = status["syncEngine"].as_array().and_then(|m| m.iter().find(|m| m["mapping"] == "users"));
     let users = users.expect("the mapping");
+    let relations = status["sequencer"]["relations"].as_array().expect("a list");
+    let highest = relations.iter().find(|r| r["relation"] == "ProjectUser").expect("users");
+    let known = r#"select max("sequenceId") from "ProjectUser""#;
+    assert_eq!(highest["highestSequenceId"].to_string(), stack.internal().value(known).await);
     assert_eq!(users["rowsBehind"], json!({ "count": 0, "atLeast": false }));
     assert!(users["highestSequenceId"].as_i64() >= Some(50), "{users}");
     let line = &status["externalDatabases"][0];

@@ -1,0 +1,1 @@
+//! The request worker: consumes delivery jobs and sends HTTP requests.
