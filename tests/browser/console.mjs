@@ -204,6 +204,22 @@ const queues = async (page) => {
   step("saw the queues");
 };
 
+const requests = async (page) => {
+  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Requests" }).click();
+  await live(page);
+  await shows(region(page, "lines"), "given up");
+  await look(page, "requests");
+  await region(page, "lines").getByRole("link").first().click();
+  await page.getByRole("heading", { name: "Attempts" }).waitFor();
+  await page.getByText("no room left").waitFor();
+  await look(page, "request");
+  await page.getByRole("button", { name: "Send again" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Send again" }).click();
+  await page.getByRole("status").filter({ hasText: "sent again" }).waitFor();
+  await page.getByRole("heading", { name: "waiting" }).waitFor();
+  step("sent a request again");
+};
+
 const tenant = async (page) => {
   await page.goto(`${CONSOLE_URL}/tenants?query=${encodeURIComponent(stage.project)}`);
   await look(page, "tenants");
@@ -264,6 +280,7 @@ try {
   await targets(page);
   await resync(page);
   await queues(page);
+  await requests(page);
   await tenant(page);
   await withoutScript(browser, await context.storageState());
   const before = [...complaints];

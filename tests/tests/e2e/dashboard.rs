@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 const KEY: &str = "0123456789abcdef-browser";
 /// What the script has to get through, in its own words.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "logged in, and led to where it was going",
     "a change flows",
     "the sequencer stands still, and the road says so",
@@ -25,6 +25,7 @@ const STEPS: [&str; 13] = [
     "the resync is through",
     "paused and resumed",
     "saw the queues",
+    "sent a request again",
     "found a user",
     "saw the metrics",
     "without JavaScript it works, too",
@@ -90,6 +91,7 @@ impl<'a> Stage<'a> {
         let globex = Tenant::of(stack, stack.tenancy("globex").await);
         acme.users(1, 20).await;
         people(&globex).await;
+        given_up(stack).await;
         stack.target(acme.id(), "main", stack.external(0).url(), &[]).await;
         let good = acme.target(stack.external(0));
         let role = stack.external(1).role("superuser").await;
@@ -181,6 +183,24 @@ impl<'a> Stage<'a> {
         self.workers.sync_worker.launch_again();
         self.workers.sync_worker.wait_ready().await;
     }
+}
+
+/// A request that nobody took, with its attempt.
+async fn given_up(stack: &Stack) {
+    stack
+        .internal()
+        .sql(
+            r#"
+select enqueue_http_request('https://hooks.example.com/in', 'POST', '{}', '{"hello": "world"}'::text);
+delete from "OutgoingRequest" where "kind" = 'deliveryAsk';
+update "OutgoingRequest" set "state" = 'dead', "diedAt" = now(), "attempts" = 1, "lastStatus" = 507,
+  "lastError" = 'The endpoint answered with an error.' where "kind" = 'http';
+insert into "HttpAttempt" ("requestId", "destinationId", "number", "outcome", "durationMillis", "status", "error",
+  "responseExcerpt")
+select "id", "destinationId", 1, 'dead', 41, 507, "lastError", 'no room left' from "OutgoingRequest"
+where "kind" = 'http';"#,
+        )
+        .await;
 }
 
 /// 400 users who signed up within 30 days, come from ten countries and were active since.

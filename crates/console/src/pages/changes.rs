@@ -29,6 +29,7 @@ fn words(action: &str, details: &Value) -> String {
         "target.sync" => "asked for a sync".to_owned(),
         "target.pause" => "paused".to_owned(),
         "target.resume" => "resumed".to_owned(),
+        "request.replay" => "sent requests again".to_owned(),
         "target.resync" => "asked for a resync".to_owned(),
         other => match other.split_once('.') {
             Some((noun, verb)) => format!("{verb}: {noun}"),

@@ -18,6 +18,7 @@ mod login;
 mod metrics;
 mod overview;
 mod queues;
+mod requests;
 mod shell;
 mod switches;
 mod targets;
@@ -44,6 +45,7 @@ pub(crate) fn router() -> Router<Console> {
         .merge(switches::router())
         .merge(targets::router())
         .merge(queues::router())
+        .merge(requests::router())
         .merge(tenants::router())
         .merge(users::router())
         .merge(metrics::router())

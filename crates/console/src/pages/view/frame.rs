@@ -11,6 +11,7 @@ pub(crate) enum Section {
     Overview,
     Targets,
     Queues,
+    Requests,
     Tenants,
     /// Nowhere: errors and questions.
     Elsewhere,
@@ -31,10 +32,11 @@ pub(crate) struct Frame {
     pub(crate) notice: Option<Notice>,
 }
 
-const SECTIONS: [(Section, &str, &str); 4] = [
+const SECTIONS: [(Section, &str, &str); 5] = [
     (Section::Overview, "/", "Overview"),
     (Section::Targets, "/targets", "Targets"),
     (Section::Queues, "/queues", "Queues"),
+    (Section::Requests, "/requests", "Requests"),
     (Section::Tenants, "/tenants", "Tenants"),
 ];
 
