@@ -101,7 +101,7 @@ pub async fn maintain(
         outbox::enqueue_due_visits(&client, interval, i64::from(config.sync.visits_per_second)).await?;
     let swept = outbox::sweep_destinations(&client, place.after, DESTINATIONS_PER_TICK).await?;
     place.after = swept.next_after.unwrap_or_default();
-    if place.rounds % ORPHANS_EVERY == 0 {
+    if place.rounds.is_multiple_of(ORPHANS_EVERY) {
         outbox::publish_settings(&client, config.requests.allow_http, config.requests.max_body_bytes).await?;
         outbox::delete_orphans(&client, ORPHANS_PER_TICK).await?;
     }
