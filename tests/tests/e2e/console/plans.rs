@@ -51,15 +51,17 @@ async fn a_status_of_a_hundred_thousand_tenants_looks_at_a_bounded_part() {
 
     let config = stack.config();
     let internal = Internal::new(&config.database, "test").expect("a pool");
-    let mut costs: Vec<(&str, i64)> = Vec::new();
+    let mut costs: Vec<(&str, i64, Duration)> = Vec::new();
     macro_rules! pages {
         ($what:literal, $client:ident, $statement:expr) => {{
             let mut object = internal.get().await.expect("a session");
             let $client = object.transaction().await.expect("a transaction");
             let before: i64 = $client.query_one(PAGES, &[]).await.expect("a count").get(0);
+            let began = Instant::now();
             $statement.await.expect($what);
+            let took = began.elapsed();
             let after: i64 = $client.query_one(PAGES, &[]).await.expect("a count").get(0);
-            costs.push(($what, after - before));
+            costs.push(($what, after - before, took));
         }};
     }
     pages!("sequencer", t, road::sequencing(&t, None));
@@ -89,6 +91,17 @@ async fn a_status_of_a_hundred_thousand_tenants_looks_at_a_bounded_part() {
     pages!("search", t, browse::targets(&t, &search, None, 50));
     pages!("tenancies", t, browse::tenancies(&t, Some("key-9"), None, 100));
     println_costs(&costs);
+    let mappings = tenant_sync_core::mapping::load(&config).expect("the shipped ones");
+    for round in 1..=3 {
+        let client = internal.get().await.expect("a session");
+        let found =
+            browse::targets(&client, &TargetFilter::default(), Some(&middle), 50).await.expect("a page");
+        drop(client);
+        let began = Instant::now();
+        let read = tenant_sync_core::status::read_of(&internal, &mappings, found.entries, 1_000).await;
+        eprintln!("how far 50 targets are, round {round}: {:?}", began.elapsed());
+        assert_eq!(read.expect("read").len(), 50);
+    }
 
     let whole: i64 = stack
         .internal()
@@ -96,7 +109,7 @@ async fn a_status_of_a_hundred_thousand_tenants_looks_at_a_bounded_part() {
         .await
         .parse()
         .expect("a number");
-    for (what, pages) in &costs {
+    for (what, pages, _) in &costs {
         // Counts go to 10,000 entries of an index, each at most one page of the table.
         let bound = match *what {
             "outbox" | "troubles" | "search" => 12_000,
@@ -122,8 +135,8 @@ async fn a_status_of_a_hundred_thousand_tenants_looks_at_a_bounded_part() {
     assert!(times[7] < Duration::from_secs(1), "{times:?}");
 }
 
-fn println_costs(costs: &[(&str, i64)]) {
-    for (what, pages) in costs {
-        eprintln!("{what}: {pages} pages");
+fn println_costs(costs: &[(&str, i64, Duration)]) {
+    for (what, pages, took) in costs {
+        eprintln!("{what}: {pages} pages, {took:?}");
     }
 }
