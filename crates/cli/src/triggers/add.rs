@@ -93,7 +93,7 @@ impl From<On> for Operation {
 
 fn parse_rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
-    if rate >= 0.001 && rate <= 100_000.0 { Ok(rate) } else { Err("expected 0.001 to 100000".to_owned()) }
+    if (0.001..=100_000.0).contains(&rate) { Ok(rate) } else { Err("expected 0.001 to 100000".to_owned()) }
 }
 
 fn parse_batch_wait(text: &str) -> Result<Duration, String> {
