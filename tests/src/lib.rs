@@ -13,6 +13,7 @@
 )]
 
 pub mod broker;
+pub mod browser;
 pub mod cleanup;
 pub mod cli;
 pub mod cluster;

@@ -11,6 +11,7 @@ mod advanced;
 mod basics;
 mod cli;
 mod console;
+mod dashboard;
 mod dial;
 mod faults;
 mod kit;
