@@ -70,9 +70,8 @@ impl Heartbeat {
                    on conflict (id) do update set "lastSeenAt" = now(), details = excluded.details"#,
             )
             .await?;
-        let version = env!("CARGO_PKG_VERSION");
         let details = self.details.get();
-        client.execute(&upsert, &[&&*self.id, &self.kind.name(), &version, &started_at, &details]).await?;
+        client.execute(&upsert, &[&&*self.id, &self.kind.name(), &crate::VERSION, &started_at, &details]).await?;
         if purge {
             let delete = client
                 .prepare_cached(
