@@ -71,7 +71,9 @@ impl Heartbeat {
             )
             .await?;
         let details = self.details.get();
-        client.execute(&upsert, &[&&*self.id, &self.kind.name(), &crate::VERSION, &started_at, &details]).await?;
+        client
+            .execute(&upsert, &[&&*self.id, &self.kind.name(), &crate::VERSION, &started_at, &details])
+            .await?;
         if purge {
             let delete = client
                 .prepare_cached(
