@@ -18,6 +18,7 @@ mod migrate;
 mod own_tables;
 mod queue;
 mod races;
+mod rolling;
 mod sequencing;
 mod tracking;
 mod versions;
