@@ -20,6 +20,7 @@ pub mod compare;
 pub mod database;
 pub mod hold;
 pub mod http;
+pub mod licenses;
 pub mod logs;
 pub mod management;
 pub mod mappings;

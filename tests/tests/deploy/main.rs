@@ -16,5 +16,6 @@ mod kubernetes;
 mod network;
 mod pods;
 mod programs;
+mod releases;
 mod settings;
 mod tools;
