@@ -15,6 +15,7 @@ mod faults;
 mod kit;
 mod mapping;
 mod migrate;
+mod operations;
 mod own_tables;
 mod queue;
 mod races;

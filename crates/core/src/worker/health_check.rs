@@ -54,7 +54,6 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::super::health::{self, Health};
-    use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn it_says_what_the_worker_says() {
