@@ -104,7 +104,7 @@ async fn the_scaler_sees_the_age_of_the_oldest_job() {
     let age = async || stack.internal().value(&query).await.parse::<f64>().expect("a number");
     assert!(age().await.abs() < 0.001);
     let tenant = Tenant::create(&stack).await;
-    tenant.target(stack.external(0)).add().await;
+    tenant.target(stack.external(0)).add().await.try_now().await;
     let request = |set: &str| format!(r#"update "OutgoingRequest" set {set}"#);
     // It waits in the table.
     stack.internal().sql(&request(r#""dueAt" = now() - interval '60 s'"#)).await;
