@@ -189,6 +189,12 @@ impl Stack {
         self.worker("sync-worker")
     }
 
+    /// A request worker.
+    #[must_use]
+    pub fn request_worker(&self) -> Setup {
+        self.worker("request-worker")
+    }
+
     /// Starts one of each, and waits until all are ready.
     ///
     /// # Panics
@@ -269,6 +275,7 @@ fn environment(
         ("secrets.keys", format!("test:{key}")),
         ("network.allow_private", "true".to_owned()),
         ("network.tls", "disable".to_owned()),
+        ("requests.allow_http", "true".to_owned()),
         ("sync.retry_base", "100ms".to_owned()),
         ("sync.retry_max", "2s".to_owned()),
         ("log.format", "json".to_owned()),

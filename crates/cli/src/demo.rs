@@ -5,6 +5,7 @@
 
 mod changes;
 mod prepare;
+mod receiver;
 mod services;
 mod verify;
 mod view;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::{Context, Usage};
 use crate::workers;
 use prepare::Stage;
+use receiver::Came;
 use services::Services;
 use verify::Comparison;
 use view::View;
@@ -37,6 +39,7 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(120);
 struct Report {
     equal: bool,
     targets: Vec<Comparison>,
+    receiver: Came,
 }
 
 /// Runs the demo.
@@ -132,15 +135,17 @@ async fn watch(
     context
         .output
         .progress(&format!("\nstopped after {changes} changes; waiting until all of them have arrived"));
-    settle(&mut view).await?;
+    settle(stage, &mut view).await?;
     let targets = verify::compare_all(stage).await?;
-    Ok(Some(Report { equal: targets.iter().all(Comparison::equal), targets }))
+    let receiver = stage.receiver.came();
+    let equal = targets.iter().all(Comparison::equal) && receiver.requests == receiver.verified;
+    Ok(Some(Report { equal, targets, receiver }))
 }
 
-/// Waits until no target lacks anything.
-async fn settle(view: &mut View<'_>) -> anyhow::Result<()> {
+/// Waits until no target lacks anything and every event was sent.
+async fn settle(stage: &Stage, view: &mut View<'_>) -> anyhow::Result<()> {
     let deadline = Instant::now() + SETTLE_WITHIN;
-    while !view.show().await?.settled {
+    while !(view.show().await?.settled && stage.nothing_to_send().await?) {
         if Instant::now() > deadline {
             bail!("not everything arrived within {} s", SETTLE_WITHIN.as_secs());
         }
@@ -151,6 +156,10 @@ async fn settle(view: &mut View<'_>) -> anyhow::Result<()> {
 
 fn lines(report: &Report) -> String {
     let each = report.targets.iter().map(Comparison::line).collect::<Vec<_>>().join("\n");
+    let came = report.receiver;
     let verdict = if report.equal { "every target equals its source" } else { "there are differences" };
-    format!("{each}\n{verdict}")
+    format!(
+        "{each}\n{} HTTP requests received, {} with a good signature\n{verdict}",
+        came.requests, came.verified
+    )
 }

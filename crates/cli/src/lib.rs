@@ -11,10 +11,12 @@ mod keys;
 mod mappings;
 mod output;
 mod prompt;
+mod requests;
 mod sync;
 mod tables;
 mod targets;
 mod tenancies;
+mod triggers;
 mod uninstall;
 mod workers;
 
@@ -60,9 +62,13 @@ enum Command {
     Table(tables::Args),
     /// How far targets are, and asking for more
     Sync(sync::Args),
+    /// Whom a change is told by an HTTP request
+    Trigger(triggers::Args),
+    /// HTTP requests that wait, were given up, or arrived
+    Request(requests::Args),
     /// Switches that workers honour within a second
     Fusebox(fusebox::Args),
-    /// Keys that encrypt connection strings
+    /// Keys that encrypt connection strings and signing secrets
     Keys(keys::Args),
     /// Run all workers in this process, against the services of the configuration
     Dev,
@@ -106,6 +112,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Mapping(args) => mappings::run(&context, args),
         Command::Table(args) => tables::run(&context, args),
         Command::Sync(args) => sync::run(&context, args),
+        Command::Trigger(args) => triggers::run(&context, args),
+        Command::Request(args) => requests::run(&context, args),
         Command::Fusebox(args) => fusebox::run(&context, args),
         Command::Keys(args) => keys::run(&context, args),
         Command::Dev => dev::run(&context),

@@ -8,6 +8,7 @@ use tenant_sync_core::config::Config;
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::migrate::{Migrations, Migrator};
 use tenant_sync_core::tracking::{self, Limits};
+use tenant_sync_core::triggers;
 
 use crate::context::Context;
 use crate::db::{Consent, agreed};
@@ -41,6 +42,9 @@ async fn uninstall(context: &Context, config: &Config, consent: &Consent) -> any
             output::remark(&format!("  tracked: {table}"));
         }
         let database = agreed(consent, &survey)?;
+        if is_there(&*internal.get().await?, "\"HttpTrigger\"").await? {
+            triggers::remove_all(&internal, Limits::default(), &mut Remarks).await?;
+        }
         for table in tables {
             untracked.push(tracking::untrack(&internal, &table, Limits::default(), &mut Remarks).await?.name);
         }

@@ -3,6 +3,8 @@
 
 pub mod config;
 pub mod db;
+pub mod guard;
+pub mod http;
 pub mod mapping;
 pub mod migrate;
 pub mod outbox;
@@ -13,6 +15,7 @@ pub mod sequence;
 pub mod status;
 pub mod target;
 pub mod tracking;
+pub mod triggers;
 pub mod worker;
 
 /// Version and commit of this build, as `--version` shows them: `0.1.0 (0123456789ab)`.

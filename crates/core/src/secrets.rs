@@ -1,4 +1,4 @@
-//! Connection strings at rest: AES-256-GCM with key ids.
+//! Connection strings and signing secrets at rest: AES-256-GCM with key ids.
 //!
 //! The first configured key encrypts, every key decrypts: a key is replaced by putting a new one in
 //! front. What is sealed is bound to its owner, so that a row copied to another tenancy does not open.
@@ -61,15 +61,13 @@ pub enum SecretsError {
     #[error("secrets.keys is empty: make a key with `tenant-sync keys new` and put it there")]
     NoKey,
     /// The key that sealed this is not configured any more.
-    #[error("secrets.keys has no key {id:?}, which this connection string was encrypted with")]
+    #[error("secrets.keys has no key {id:?}, which this secret was encrypted with")]
     UnknownKey {
         /// The id stored beside the ciphertext.
         id: String,
     },
     /// The ciphertext was changed, belongs to another target, or another key has this id now.
-    #[error(
-        "a connection string does not open with key {id:?}: it was changed, moved, or the key is another one"
-    )]
+    #[error("a secret does not open with key {id:?}: it was changed, moved, or the key is another one")]
     DoesNotOpen {
         /// The key's id.
         id: String,
@@ -165,6 +163,14 @@ pub fn target_binding(tenancy_id: Uuid, target_id: &str) -> Vec<u8> {
     let mut aad = b"tenant-sync/ExternalDatabase/1/".to_vec();
     aad.extend_from_slice(tenancy_id.as_bytes());
     aad.extend_from_slice(target_id.as_bytes());
+    aad
+}
+
+/// What a trigger's signing secrets are bound to.
+#[must_use]
+pub fn trigger_binding(trigger_id: Uuid) -> Vec<u8> {
+    let mut aad = b"tenant-sync/HttpTrigger/1/".to_vec();
+    aad.extend_from_slice(trigger_id.as_bytes());
     aad
 }
 

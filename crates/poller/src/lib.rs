@@ -3,13 +3,15 @@
 //! ```text
 //! LISTEN ─┐
 //! 50 ms ──┴▶ tick: fuse? broker? ─▶ claim (one short transaction) ─▶ publish with confirms ─▶ give back what failed
-//! 1 s ─────▶ maintenance: fold what applications asked for, ask for due visits
+//!                                └▶ the same for destinations of HTTP requests, whose asks are folded first
+//! 1 s ─────▶ maintenance: fold what applications asked for, ask for due visits, sweep destinations, count faults
 //! ```
 //!
 //! Any number of pollers may run. A poller that dies anywhere on this way loses nothing: what it claimed is due
 //! again when the lease ends, and a message that was published all the same is stale by then.
 
 mod maintenance;
+mod requests;
 mod scan;
 mod tick;
 
@@ -26,7 +28,7 @@ use tenant_sync_core::worker::{Kind, Switch, Worker, finish_step, listen};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use maintenance::{Maintained, maintain};
+pub use maintenance::{Maintained, Place, maintain};
 pub use tick::{Handed, Poller, Tick};
 
 /// Longest wait for the broker with `--once`.
@@ -135,6 +137,8 @@ pub struct Report {
     pub folded_asks: i64,
     /// Visits of idle targets that were due.
     pub visits: i64,
+    /// Destinations with requests that nobody knew of.
+    pub woken: i64,
 }
 
 /// One pass: maintenance, then one claim.
@@ -152,14 +156,22 @@ pub async fn once(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::R
 
 async fn pass(worker: &Worker) -> anyhow::Result<Report> {
     let (config, fusebox) = (worker.config(), worker.fusebox());
-    let mut report =
-        Report { enabled: true, claimed: 0, published: 0, given_back: 0, folded_asks: 0, visits: 0 };
+    let mut report = Report {
+        enabled: true,
+        claimed: 0,
+        published: 0,
+        given_back: 0,
+        folded_asks: 0,
+        visits: 0,
+        woken: 0,
+    };
     if !fusebox.is_on(Switch::Poller).await {
         report.enabled = false;
         return Ok(report);
     }
-    let maintained = maintain(worker.internal(), &config.sync).await?;
-    (report.folded_asks, report.visits) = (maintained.asks, maintained.visits);
+    let maintained = maintain(worker.internal(), config, &mut Place::default()).await?;
+    (report.folded_asks, report.visits, report.woken) =
+        (maintained.asks, maintained.visits, maintained.woken);
 
     let broker = Broker::new(&config.rabbitmq, &format!("{} {}", Kind::Poller, worker.id()))?;
     let (mut publisher, link) = queue::publisher(broker);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tenant_sync_core::outbox::Scanned;
 
 const SAFETY: Duration = Duration::from_secs(10);
-const FULL_EVERY: Duration = Duration::from_secs(30);
+pub(crate) const FULL_EVERY: Duration = Duration::from_secs(30);
 
 /// Where the next scan of one lane begins.
 #[derive(Debug, Clone, Copy)]

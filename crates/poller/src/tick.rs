@@ -10,6 +10,7 @@ use tenant_sync_core::queue::Publisher;
 use tenant_sync_core::worker::failpoint::{self, Failed};
 use tenant_sync_core::worker::{Fusebox, Switch};
 
+use crate::requests::Requests;
 use crate::scan::Scan;
 
 /// What a tick did.
@@ -26,7 +27,7 @@ pub enum Tick {
 }
 
 /// What became of the claimed rows.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Handed {
     /// Rows claimed.
     pub claimed: usize,
@@ -36,6 +37,17 @@ pub struct Handed {
     pub given_back: u64,
     /// A batch was full: there may be more.
     pub more: bool,
+}
+
+impl Handed {
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            claimed: self.claimed + other.claimed,
+            published: self.published + other.published,
+            given_back: self.given_back + other.given_back,
+            more: self.more || other.more,
+        }
+    }
 }
 
 /// Why a tick failed. Nothing is lost by it.
@@ -57,6 +69,7 @@ pub struct Poller {
     publisher: Publisher,
     limits: ClaimLimits,
     scans: Claimed<Scan>,
+    requests: Requests,
 }
 
 impl Poller {
@@ -68,7 +81,8 @@ impl Poller {
             max_queued: config.poller.max_queued,
             lease: config.poller.claim_lease,
         };
-        Self { internal, fusebox, publisher, limits, scans: Claimed { live: Scan::new(), bulk: Scan::new() } }
+        let scans = Claimed { live: Scan::new(), bulk: Scan::new() };
+        Self { internal, fusebox, publisher, limits, scans, requests: Requests::new() }
     }
 
     /// Looks once. Cancelling may leave rows claimed; their lease ends by itself.
@@ -82,12 +96,23 @@ impl Poller {
         if !self.publisher.is_up() {
             return Ok(Tick::NoBroker);
         }
+        let syncs = self.hand_syncs().await?;
+        let requests = if self.fusebox.is_on(Switch::Requests).await {
+            self.requests.tick(&self.internal, &self.publisher, self.limits).await?
+        } else {
+            Handed::default()
+        };
+        let handed = syncs.and(&requests);
+        Ok(if handed.claimed == 0 && !handed.more { Tick::Idle } else { Tick::Claimed(handed) })
+    }
+
+    async fn hand_syncs(&mut self) -> Result<Handed, TickError> {
         let Claimed { live, bulk } = self.claim().await?;
         let full = |scan: &LaneScan| i64::try_from(scan.claims.len()).is_ok_and(|n| n >= self.limits.batch);
         let more = full(&live) || full(&bulk);
         let claims: Vec<Claim> = live.claims.into_iter().chain(bulk.claims).collect();
         if claims.is_empty() {
-            return Ok(Tick::Idle);
+            return Ok(Handed::default());
         }
         let claimed = claims.len();
         failpoint::reach("poller.before_publish").await?;
@@ -101,12 +126,7 @@ impl Poller {
                 self.give_back(&published.failed).await?
             }
         };
-        Ok(Tick::Claimed(Handed {
-            claimed,
-            published: published.confirmed,
-            given_back,
-            more: more && given_back == 0,
-        }))
+        Ok(Handed { claimed, published: published.confirmed, given_back, more: more && given_back == 0 })
     }
 
     /// The session goes back to the pool before anything is published.

@@ -10,6 +10,8 @@
 
 #[path = "bench/own.rs"]
 mod own;
+#[path = "bench/requests.rs"]
+mod requests;
 #[path = "bench/tracking.rs"]
 mod tracking;
 
@@ -43,6 +45,7 @@ async fn main() {
     // One part alone, for whoever works on it.
     match std::env::args().nth(1).as_deref() {
         Some("tracking") => return drop(tracking::measure().await),
+        Some("requests") => return drop(requests::measure().await),
         Some("own") => return drop(own::measure().await),
         _ => {}
     }
@@ -67,7 +70,9 @@ async fn main() {
 
     let tracking = tracking::measure().await;
     let own = own::measure().await;
-    report(by_hand, by_statement, ours, &latency, json!({"tracking": tracking, "ownTables": own}));
+    let requests = requests::measure().await;
+    let more = json!({"tracking": tracking, "ownTables": own, "requests": requests});
+    report(by_hand, by_statement, ours, &latency, more);
 }
 
 async fn seed(internal: &Client, tenancy: Uuid) {

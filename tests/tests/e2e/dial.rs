@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-mod certificates;
+pub(crate) mod certificates;
 mod checks;
 mod cluster;
 mod hostile;

@@ -1,17 +1,23 @@
 //! Setting the stage: databases, migrations, users, targets.
 
-use anyhow::ensure;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::mapping::Mapping;
 use tenant_sync_core::migrate;
 use tenant_sync_core::outbox::TargetKey;
 use tenant_sync_core::registry::{Settings, target_key};
+use tenant_sync_core::triggers::{self, Limits, Listens, NewTrigger, Operation};
 use tokio_postgres::Client;
 
+use super::receiver::Receiver;
 use super::services::{INTERNAL, Services, VISITOR};
 use crate::db::{Seeded, seed};
 use crate::output::Output;
+use crate::tables::Remarks;
 use crate::targets::{Desk, explain};
 
 /// Users of each tenancy: 10,000 in all.
@@ -32,6 +38,15 @@ pub(super) struct Stage {
     pub(super) tenancies: Vec<Seeded>,
     pub(super) targets: Vec<StageTarget>,
     pub(super) schema: String,
+    pub(super) receiver: Receiver,
+}
+
+impl Stage {
+    /// Whether every event of the trigger was sent.
+    pub(super) async fn nothing_to_send(&self) -> anyhow::Result<bool> {
+        let waits = r#"select not exists (select from "OutgoingRequest" where "destinationId" is not null)"#;
+        Ok(self.internal.get().await?.query_one(waits, &[]).await?.get(0))
+    }
 }
 
 /// A target of the demo.
@@ -74,8 +89,47 @@ pub(super) async fn prepare(services: &Services, config: &Config, output: Output
         make_database(&external_server, database).await?;
         targets.push(add_target(&desk, services, &tenancies[tenancy], id, database, mapping).await?);
     }
-    output.progress(&format!("{} targets, each in a database of its own\n", targets.len()));
-    Ok(Stage { internal, mappings: desk.mappings, tenancies, targets, schema: config.sync.schema.clone() })
+    output.progress(&format!("{} targets, each in a database of its own", targets.len()));
+    let receiver = add_trigger(&desk).await?;
+    output.progress(&format!("1 trigger: each changed user is told to {}, signed\n", receiver.url()));
+    let schema = config.sync.schema.clone();
+    Ok(Stage { internal, mappings: desk.mappings, tenancies, targets, schema, receiver })
+}
+
+/// A trigger for the users of all tenancies, and a receiver of its events in this process.
+async fn add_trigger(desk: &Desk<'_>) -> anyhow::Result<Receiver> {
+    let mut receiver = Receiver::bind().await?;
+    let trigger = NewTrigger {
+        tenancy_id: None,
+        listens: Listens::Table {
+            table: "users".to_owned(),
+            operations: vec![Operation::Insert, Operation::Update, Operation::Delete],
+            columns: None,
+            condition: None,
+        },
+        url: receiver.url().to_owned(),
+        headers: BTreeMap::new(),
+        secrets: Vec::new(),
+        event_limit: 10_000,
+        ordered: true,
+        timeout: None,
+        parallelism: None,
+        rate_per_second: None,
+        batch_events: 1,
+        batch_wait: Duration::ZERO,
+    };
+    let registered = triggers::register(
+        &desk.internal,
+        &desk.mappings,
+        &desk.keys,
+        &trigger,
+        Limits::default(),
+        &mut Remarks,
+    )
+    .await?;
+    let secret = registered.new_secret.context("no secret was made")?;
+    receiver.start(&secret)?;
+    Ok(receiver)
 }
 
 async fn add_target(

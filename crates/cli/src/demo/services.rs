@@ -63,6 +63,7 @@ impl Services {
             // The servers are on this machine, and without certificates.
             ("NETWORK__ALLOW_PRIVATE", "true".to_owned()),
             ("NETWORK__TLS", "disable".to_owned()),
+            ("REQUESTS__ALLOW_HTTP", "true".to_owned()),
             ("LOG__FILTER", filter.to_owned()),
         ];
         let settings = settings.map(|(key, value)| (format!("TENANT_SYNC_{key}"), value));

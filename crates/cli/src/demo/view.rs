@@ -81,7 +81,14 @@ impl<'a> View<'a> {
             })
             .collect();
         let all: i64 = targets.iter().map(|t| t.rows_written).sum();
-        format!("{:>4} s  {all} rows synced | {}", self.began.elapsed().as_secs(), each.join(" | "))
+        let came = self.stage.receiver.came();
+        format!(
+            "{:>4} s  {all} rows synced | {} | {} HTTP requests, {} signatures good",
+            self.began.elapsed().as_secs(),
+            each.join(" | "),
+            came.requests,
+            came.verified
+        )
     }
 
     fn redraw(&mut self, targets: &[TargetStatus]) {
@@ -96,7 +103,14 @@ impl<'a> View<'a> {
                 format!("{} ms", what.lag_millis),
             ]
         }));
-        let text = format!("{}\n{} s, ctrl-C ends it", table(&rows), self.began.elapsed().as_secs());
+        let came = self.stage.receiver.came();
+        let text = format!(
+            "{}\n{} HTTP requests to a receiver here, {} with a good signature\n{} s, ctrl-C ends it",
+            table(&rows),
+            came.requests,
+            came.verified,
+            self.began.elapsed().as_secs()
+        );
         let mut stdout = std::io::stdout().lock();
         if self.lines > 0 {
             let _ = write!(stdout, "\x1b[{}A", self.lines);

@@ -17,8 +17,8 @@ use serde::Deserialize;
 
 pub use explain::{REDACTED, Setting, explain};
 pub use sections::{
-    Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Secrets, Sequencer,
-    Sync, TlsFloor,
+    Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Requests, Secrets,
+    Sequencer, Sync, TlsFloor,
 };
 pub use source::ConfigError;
 
@@ -41,6 +41,8 @@ pub struct Config {
     pub poller: Poller,
     /// The sync workers, and what they may do to a target.
     pub sync: Sync,
+    /// HTTP requests that leave the house.
+    pub requests: Requests,
     /// Where further mappings are.
     pub mappings: Mappings,
     /// Keys that encrypt connection strings at rest.
@@ -89,6 +91,10 @@ impl Config {
             ("sync.connect_timeout", self.sync.connect_timeout),
             ("sync.statement_timeout", self.sync.statement_timeout),
             ("sync.retry_base", self.sync.retry_base),
+            ("requests.run_lease", self.requests.run_lease),
+            ("requests.connect_timeout", self.requests.connect_timeout),
+            ("requests.timeout", self.requests.timeout),
+            ("requests.breaker_base", self.requests.breaker_base),
         ];
         if let Some((key, _)) = zero.iter().find(|(_, value)| value.is_zero()) {
             return Err(ConfigError::Invalid {

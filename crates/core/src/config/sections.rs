@@ -9,7 +9,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
 use super::values::{
-    bytes, count, duration, flag, list, parsed, secret, secret_list, secret_or_none, text, text_or_none,
+    bytes, count, duration, durations, flag, list, parsed, secret, secret_list, secret_or_none, text,
+    text_or_none,
 };
 
 /// `[deployment]`
@@ -165,6 +166,63 @@ pub struct Sync {
     /// How long deletes are kept.
     #[serde(deserialize_with = "duration")]
     pub tombstone_retention: Duration,
+}
+
+/// `[requests]`: HTTP requests that leave the house.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requests {
+    /// Whether URLs without TLS may be called.
+    #[serde(deserialize_with = "flag")]
+    pub allow_http: bool,
+    /// A request with a longer body is refused where it is asked for.
+    #[serde(deserialize_with = "bytes")]
+    pub max_body_bytes: usize,
+    /// Destinations at once, for each worker.
+    #[serde(deserialize_with = "count")]
+    pub concurrency: u16,
+    /// Requests at once to one destination, unless it has its own.
+    #[serde(deserialize_with = "count")]
+    pub parallelism: i32,
+    /// Requests after which a destination gives its place up.
+    #[serde(deserialize_with = "count")]
+    pub turn_rows: usize,
+    /// A destination whose worker stopped renewing it is due again after this.
+    #[serde(deserialize_with = "duration")]
+    pub run_lease: Duration,
+    /// Longest wait for name, connection and TLS together.
+    #[serde(deserialize_with = "duration")]
+    pub connect_timeout: Duration,
+    /// Longest time of a whole request, with its answer.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// Bytes of an answer that are read.
+    #[serde(deserialize_with = "bytes")]
+    pub response_bytes: usize,
+    /// Waits after failures; after the last one a request is dead.
+    #[serde(deserialize_with = "durations")]
+    pub retry_schedule: Vec<Duration>,
+    /// Longest wait that a `Retry-After` may ask for.
+    #[serde(deserialize_with = "duration")]
+    pub retry_after_max: Duration,
+    /// Answers that must be known before a breaker may open.
+    #[serde(deserialize_with = "count")]
+    pub breaker_samples: i32,
+    /// First wait of an open breaker.
+    #[serde(deserialize_with = "duration")]
+    pub breaker_base: Duration,
+    /// Longest wait of an open breaker.
+    #[serde(deserialize_with = "duration")]
+    pub breaker_max: Duration,
+    /// A trigger with nothing but failures for this long is paused.
+    #[serde(deserialize_with = "duration")]
+    pub pause_after: Duration,
+    /// How long the log of attempts is kept.
+    #[serde(deserialize_with = "duration")]
+    pub attempt_retention: Duration,
+    /// How long dead requests are kept.
+    #[serde(deserialize_with = "duration")]
+    pub dead_retention: Duration,
 }
 
 /// `[mappings]`

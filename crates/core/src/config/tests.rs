@@ -25,6 +25,11 @@ fn defaults_are_the_contracts() {
     assert_eq!((config.sync.concurrency, config.sync.target_connections), (32, 2));
     assert_eq!((config.sync.batch_bytes, config.sync.max_row_bytes), (8 << 20, 64 << 20));
     assert_eq!(config.sync.tombstone_retention, Duration::from_secs(7 * 86400));
+    let hours = |h: u64| Duration::from_secs(h * 3600);
+    let first = [5, 300, 1800].map(Duration::from_secs);
+    let later = [2, 5, 10, 14, 20, 24].map(hours);
+    assert_eq!(config.requests.retry_schedule, [&first[..], &later].concat());
+    assert_eq!((config.requests.timeout, config.requests.pause_after), (Duration::from_secs(20), hours(120)));
     assert_eq!(config.network.tls, TlsFloor::VerifyFull);
     assert_eq!(config.rabbitmq.url.expose_secret(), "amqp://guest:guest@127.0.0.1:5672/%2f");
 }

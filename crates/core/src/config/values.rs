@@ -83,6 +83,14 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::E
     parsed(d, "a duration such as \"50ms\", \"5s\" or \"7d\"", |t| humantime::parse_duration(t).ok())
 }
 
+/// A list of durations, at least one.
+pub(super) fn durations<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Duration>, D::Error> {
+    let entries: Result<Vec<_>, _> = list(d)?.iter().map(|e| humantime::parse_duration(e)).collect();
+    entries.ok().filter(|all| !all.is_empty()).ok_or_else(|| {
+        de::Error::custom("expected a list of durations such as [\"5s\", \"5m\"], at least one")
+    })
+}
+
 /// A size such as `8MiB`.
 pub(super) fn bytes<'de, D: Deserializer<'de>>(d: D) -> Result<usize, D::Error> {
     parsed(d, "a size such as \"8MiB\", \"64KiB\" or a number of bytes", parse_bytes)

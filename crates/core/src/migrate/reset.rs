@@ -174,7 +174,7 @@ const DROPS: &str = "
         select 1, format('function %s and its triggers', p.oid::regprocedure),
                format('drop function %s cascade', p.oid::regprocedure)
         from pg_proc p join ns on ns.oid = pronamespace
-        where prorettype = 'trigger'::regtype and proname ~ '^track_[0-9]+_(insert|update|delete|truncate|row)$'
+        where prorettype = 'trigger'::regtype and proname ~ '^(track|http)_[0-9]+_(insert|update|delete|truncate|row)$'
           and obj_description(p.oid, 'pg_proc') like 'tenant-sync: %'
       union all
         select 5, format('type %I', typname), format('drop type %I.%I', $1, typname)

@@ -73,7 +73,7 @@ pub struct Scanned {
 /// First key of the advisory lock that claims take turns with; the second is the schema's hash.
 const CLAIM_LOCK: i32 = 0x7E4A_0002;
 
-const BEGIN: &str =
+pub(super) const BEGIN: &str =
     "begin; set local lock_timeout = '1s'; set local idle_in_transaction_session_timeout = '5s'";
 
 const TAKE_TURN: &str = "select pg_advisory_xact_lock($1, hashtext(current_schema()))";
@@ -149,10 +149,15 @@ pub async fn claim(
     Ok(claimed)
 }
 
+/// The first two columns of a claim's rows.
+pub(super) fn scanned(rows: &[Row]) -> Scanned {
+    rows.first().map_or(Scanned { as_of: SystemTime::UNIX_EPOCH, lowest_left: None }, |row| Scanned {
+        as_of: row.get(0),
+        lowest_left: row.get(1),
+    })
+}
+
 fn lane_scan(rows: &[Row], lane: Lane) -> LaneScan {
-    let scanned = rows.first().map_or(Scanned { as_of: SystemTime::UNIX_EPOCH, lowest_left: None }, |row| {
-        Scanned { as_of: row.get(0), lowest_left: row.get(1) }
-    });
     let claims = rows.iter().filter_map(|row| {
         Some(Claim {
             request_id: row.get::<_, Option<Uuid>>(2)?,
@@ -161,7 +166,7 @@ fn lane_scan(rows: &[Row], lane: Lane) -> LaneScan {
             lane,
         })
     });
-    LaneScan { claims: claims.collect(), scanned }
+    LaneScan { claims: claims.collect(), scanned: scanned(rows) }
 }
 
 /// Gives back what was claimed and could not be published: due at once, no attempt counted. What a worker

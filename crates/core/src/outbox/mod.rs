@@ -25,7 +25,10 @@
 
 mod ask;
 mod claim;
+mod deliveries;
+mod log;
 mod operate;
+pub mod requests;
 mod run;
 mod visit;
 
@@ -35,6 +38,13 @@ use uuid::Uuid;
 
 pub use ask::{Folded, enqueue, fold_asks, notify};
 pub use claim::{Claim, ClaimLimits, Claimed, LaneScan, Scanned, claim, give_back_unpublished, queued_count};
+pub use deliveries::{
+    DeliveriesFolded, DeliveryClaim, DeliveryScan, Swept, claim_deliveries, delete_orphans,
+    fold_delivery_asks, give_back_deliveries, publish_settings, sweep_destinations,
+};
+pub use log::{
+    AttemptLine, RequestFilter, RequestLine, RequestState, attempts, list_requests, replay_requests,
+};
 pub use operate::{hurry, is_running, start_over};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};
 pub use visit::{enqueue_due_visits, take_turn};

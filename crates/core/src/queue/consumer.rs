@@ -1,5 +1,7 @@
-//! Consuming: live and bulk jobs into the places of one worker, with manual acks.
+//! Consuming: jobs into the places of one worker, with manual acks. Sync workers have two queues, live and bulk;
+//! request workers have one.
 
+use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +16,10 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::error::{QueueError, within};
-use super::job::{self, Job, Undecodable};
+use super::job::{Job, Undecodable};
 use super::names::{self, Queue};
 use super::places::{Place, Places};
 use super::publisher::publish_on;
@@ -40,9 +43,9 @@ pub enum Acked {
 /// A job that came out of a queue. Not to be acknowledged by hand unless early: what the handler leaves open
 /// is acknowledged when it ends, also by a panic, because the row says what happens next.
 #[derive(Debug)]
-pub struct JobDelivery {
+pub struct JobDelivery<J = Job> {
     /// What to do.
-    pub job: Job,
+    pub job: J,
     /// Which queue it came out of.
     pub lane: Lane,
     /// The broker handed it out before.
@@ -50,7 +53,7 @@ pub struct JobDelivery {
     delivery: Arc<Delivery>,
 }
 
-impl JobDelivery {
+impl<J> JobDelivery<J> {
     /// Tells the broker to forget the message.
     ///
     /// # Errors
@@ -69,9 +72,27 @@ async fn ack(delivery: &Delivery) -> Result<Acked, QueueError> {
     Ok(if done { Acked::Done } else { Acked::TooLate })
 }
 
+/// What a message says that a worker shall do.
+pub trait FromMessage: Sized + Send + 'static {
+    /// The queue of what somebody waits for.
+    const QUEUE: Queue;
+    /// The queue of what may fill half of the places only, if there is one.
+    const BULK: Option<Queue>;
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// It is another one, or damaged.
+    fn decode(body: &[u8], properties: &BasicProperties) -> Result<Self, Undecodable>;
+
+    /// The row that it is a copy of.
+    fn request_id(&self) -> Uuid;
+}
+
 /// Consumes the jobs of one worker.
 #[derive(Debug)]
-pub struct Consumer {
+pub struct Consumer<J = Job> {
+    kind: PhantomData<fn() -> J>,
     broker: Broker,
     places: Places,
     running: TaskTracker,
@@ -85,12 +106,12 @@ struct Subscription {
     stream: lapin::Consumer,
 }
 
-impl Consumer {
+impl<J: FromMessage> Consumer<J> {
     /// A consumer with `concurrency` places. Connects when it is run.
     #[must_use]
     pub fn new(broker: Broker, concurrency: u16) -> Self {
         let places = Places::new(concurrency);
-        Self { broker, places, running: TaskTracker::new(), state: LinkState::default() }
+        Self { kind: PhantomData, broker, places, running: TaskTracker::new(), state: LinkState::default() }
     }
 
     /// Whether the connection stands.
@@ -112,7 +133,7 @@ impl Consumer {
     /// Never; the type is what a main task wants.
     pub async fn run<H, F>(self, stopping: CancellationToken, handler: H) -> Result<(), QueueError>
     where
-        H: Fn(JobDelivery) -> F + Clone + Send + Sync + 'static,
+        H: Fn(JobDelivery<J>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let run = |session| self.session(session, &stopping, &handler);
@@ -134,26 +155,31 @@ impl Consumer {
         handler: &H,
     ) -> Result<(), QueueError>
     where
-        H: Fn(JobDelivery) -> F + Clone + Send + Sync + 'static,
+        H: Fn(JobDelivery<J>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let graves = session.channel().await?;
         within(ANSWER_TIMEOUT, "confirm.select", graves.confirm_select(ConfirmSelectOptions::default()))
             .await?;
-        let mut live = self.subscribe(&session, Queue::Live).await?;
-        let mut bulk = self.subscribe(&session, Queue::Bulk).await?;
-        let (mut watch, mut looks) = (Watch::default(), tokio::time::interval(LOOK_EVERY));
+        let mut live = self.subscribe(&session, J::QUEUE).await?;
+        let mut bulk = match J::BULK {
+            Some(queue) => Some(self.subscribe(&session, queue).await?),
+            None => None,
+        };
+        let (mut watch, mut looks) =
+            (Watch::new([Some(J::QUEUE), J::BULK]), tokio::time::interval(LOOK_EVERY));
         loop {
             let Some(any) = stopping.run_until_cancelled(self.places.any()).await else { break };
             // Live first; bulk only into a place that bulk may have.
             let (queue, delivery, place) = tokio::select! {
                 biased;
                 () = stopping.cancelled() => break,
-                delivery = live.next() => (Queue::Live, delivery?, Place::new(any, None)),
-                (delivery, leave) = async {
+                delivery = live.next() => (live.queue, delivery?, Place::new(any, None)),
+                (queue, delivery, leave) = async {
+                    let Some(bulk) = bulk.as_mut() else { return std::future::pending().await };
                     let leave = self.places.for_bulk().await;
-                    (bulk.next().await, leave)
-                } => (Queue::Bulk, delivery?, Place::new(any, Some(leave))),
+                    (bulk.queue, bulk.next().await, leave)
+                } => (queue, delivery?, Place::new(any, Some(leave))),
                 _ = looks.tick() => {
                     watch.look(&session).await?;
                     continue;
@@ -162,13 +188,15 @@ impl Consumer {
             if !delivery.acker.usable() {
                 continue;
             }
-            match job::decode(&delivery.data, &delivery.properties) {
+            match J::decode(&delivery.data, &delivery.properties) {
                 Ok(job) => self.start(job, queue, delivery, place, handler),
                 Err(reason) => bury(&graves, queue, &delivery, &reason).await?,
             }
         }
         live.cancel().await?;
-        bulk.cancel().await?;
+        if let Some(bulk) = bulk {
+            bulk.cancel().await?;
+        }
         // The channels stay open until those that run have acknowledged their messages.
         self.drained().await;
         Ok(())
@@ -189,14 +217,14 @@ impl Consumer {
         Ok(Subscription { queue, channel, stream })
     }
 
-    fn start<H, F>(&self, job: Job, queue: Queue, delivery: Delivery, place: Place, handler: &H)
+    fn start<H, F>(&self, job: J, queue: Queue, delivery: Delivery, place: Place, handler: &H)
     where
-        H: Fn(JobDelivery) -> F + Clone + Send + Sync + 'static,
+        H: Fn(JobDelivery<J>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let lane = if queue == Queue::Bulk { Lane::Bulk } else { Lane::Live };
         let delivery = Arc::new(delivery);
-        let request_id = job.held.request_id;
+        let request_id = job.request_id();
         let redelivered = delivery.redelivered;
         let delivered = JobDelivery { job, lane, redelivered, delivery: Arc::clone(&delivery) };
         let handler = handler.clone();
@@ -231,21 +259,26 @@ impl Subscription {
 
 /// Looks whether the queues still know of consumers. A queue that is deleted while a subscription begins may forget
 /// to say so; then a worker would wait for ever at a queue that is another one by now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Watch {
+    queues: [Option<Queue>; 2],
     channel: Option<Channel>,
     /// A queue without consumers at the last look. One look may be wrong: a queue without a leader says none.
     suspect: Option<Queue>,
 }
 
 impl Watch {
+    fn new(queues: [Option<Queue>; 2]) -> Self {
+        Self { queues, channel: None, suspect: None }
+    }
+
     async fn look(&mut self, session: &Session) -> Result<(), QueueError> {
         let channel = match self.channel.take() {
             Some(channel) => channel,
             None => session.channel().await?,
         };
         let mut suspect = None;
-        for queue in [Queue::Live, Queue::Bulk] {
+        for queue in self.queues.into_iter().flatten() {
             let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
             let asked = channel.queue_declare(queue.name().into(), options, FieldTable::default());
             let answer = within(ANSWER_TIMEOUT, "queue.declare", asked).await?;

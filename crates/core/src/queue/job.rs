@@ -7,12 +7,13 @@ use lapin::types::{AMQPValue, FieldTable};
 use prost::Message as _;
 use uuid::Uuid;
 
-use super::names;
+use super::consumer::FromMessage;
+use super::names::{self, Queue};
 use crate::outbox::{Claim, Held, TargetKey};
 use crate::proto::TenantSyncJob;
 
 /// Longest body that is looked at. A job is some 120 bytes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Persistent: a broker that restarts still has it.
 const PERSISTENT: u8 = 2;
 
@@ -27,17 +28,30 @@ pub struct Job {
     pub traceparent: Option<String>,
 }
 
+impl FromMessage for Job {
+    const QUEUE: Queue = Queue::Live;
+    const BULK: Option<Queue> = Some(Queue::Bulk);
+
+    fn decode(body: &[u8], properties: &BasicProperties) -> Result<Self, Undecodable> {
+        decode(body, properties)
+    }
+
+    fn request_id(&self) -> Uuid {
+        self.held.request_id
+    }
+}
+
 /// Why a message cannot be read. The text goes into a header of the dead message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undecodable {
     /// Not a job at all.
-    #[error("type is {0:?}, expected tenant_sync.v1.TenantSyncJob")]
+    #[error("type is {0:?}, which is another one's")]
     Type(String),
     /// Longer than any job.
     #[error("body has {0} bytes, more than any job")]
     Length(usize),
     /// Not protobuf, or another message.
-    #[error("body is not a TenantSyncJob: {0}")]
+    #[error("body is not a job: {0}")]
     Body(String),
     /// A field is not what it must be.
     #[error("field {0} is not usable")]
@@ -57,15 +71,28 @@ pub(super) fn encode(claim: &Claim) -> Vec<u8> {
 
 /// The message for a claim: its properties. It expires in the broker when the claim does.
 pub(super) fn properties(claim: &Claim, expires_after: Duration) -> BasicProperties {
+    let id = format!("{}:{}", claim.request_id, claim.claim);
+    let tenancy = (names::TENANCY_HEADER, claim.target.tenancy_id.to_string());
+    message_properties(names::JOB_TYPE, id, Some(tenancy), expires_after)
+}
+
+/// Properties that all our messages have.
+pub(super) fn message_properties(
+    kind: &'static str,
+    message_id: String,
+    header: Option<(&'static str, String)>,
+    expires_after: Duration,
+) -> BasicProperties {
     let mut headers = FieldTable::default();
-    let tenancy = claim.target.tenancy_id.to_string();
-    headers.insert(names::TENANCY_HEADER.into(), AMQPValue::LongString(tenancy.into()));
+    if let Some((name, value)) = header {
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
+    }
     headers.insert(names::TRACE_HEADER.into(), AMQPValue::LongString(new_traceparent().into()));
     BasicProperties::default()
         .with_content_type(names::CONTENT_TYPE.into())
-        .with_type(names::JOB_TYPE.into())
+        .with_type(kind.into())
         .with_app_id(names::APP_ID.into())
-        .with_message_id(format!("{}:{}", claim.request_id, claim.claim).into())
+        .with_message_id(message_id.into())
         .with_timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
         .with_expiration(expires_after.as_millis().to_string().into())
         .with_delivery_mode(PERSISTENT)
@@ -101,7 +128,7 @@ pub(super) fn decode(body: &[u8], properties: &BasicProperties) -> Result<Job, U
     })
 }
 
-fn header_text(properties: &BasicProperties, name: &str) -> Option<String> {
+pub(super) fn header_text(properties: &BasicProperties, name: &str) -> Option<String> {
     match properties.headers().as_ref()?.inner().get(name)? {
         AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok().map(str::to_owned),
         AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),

@@ -5,6 +5,7 @@
 //! again (`supervisor.rs`), which declares whatever is missing.
 
 mod consumer;
+pub mod delivery_job;
 mod error;
 mod job;
 pub mod names;
@@ -13,9 +14,10 @@ mod publisher;
 mod supervisor;
 mod topology;
 
-pub use consumer::{Acked, Consumer, JobDelivery};
+pub use consumer::{Acked, Consumer, FromMessage, JobDelivery};
+pub use delivery_job::DeliveryJob;
 pub use error::QueueError;
 pub use job::{Job, Undecodable};
 pub use places::Places;
-pub use publisher::{Published, Publisher, PublisherLink, publisher};
+pub use publisher::{Message, Published, Publisher, PublisherLink, publisher};
 pub use supervisor::{Broker, LinkState, Session};

@@ -10,6 +10,8 @@ pub const APP_ID: &str = "tenant-sync";
 pub const CONTENT_TYPE: &str = "application/x-protobuf";
 /// Property `type` of a job for a sync worker.
 pub const JOB_TYPE: &str = "tenant_sync.v1.TenantSyncJob";
+/// Property `type` of an order for a request worker.
+pub const DELIVERY_JOB_TYPE: &str = "tenant_sync.v1.HttpDeliveryJob";
 /// Header with the tenancy's id.
 pub const TENANCY_HEADER: &str = "tenancy_id";
 /// Header of the W3C trace context: one trace a message, from the poller's log to the worker's.

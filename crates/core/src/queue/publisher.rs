@@ -10,10 +10,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{QueueError, within};
-use super::job;
 use super::names::{EXCHANGE, Queue};
 use super::supervisor::{Broker, LinkState, Session, until_broken};
-use crate::outbox::Claim;
+use super::{delivery_job, job};
+use crate::outbox::{Claim, DeliveryClaim};
 
 /// Measured on a quorum queue: one at a time 1.2 k messages/s, 64 give 15 k, 256 17 k, more only wait longer.
 const MAX_IN_FLIGHT: usize = 256;
@@ -78,13 +78,51 @@ pub struct Publisher {
     open: watch::Receiver<Option<Open>>,
 }
 
+/// A claimed row, as what is published for it.
+pub trait Message {
+    /// Where it goes.
+    fn queue(&self) -> Queue;
+    /// What is sent.
+    fn body(&self) -> Vec<u8>;
+    /// What the broker is told about it, such as when it expires.
+    fn properties(&self, expires_after: Duration) -> BasicProperties;
+}
+
+impl Message for Claim {
+    fn queue(&self) -> Queue {
+        self.lane.into()
+    }
+
+    fn body(&self) -> Vec<u8> {
+        job::encode(self)
+    }
+
+    fn properties(&self, expires_after: Duration) -> BasicProperties {
+        job::properties(self, expires_after)
+    }
+}
+
+impl Message for DeliveryClaim {
+    fn queue(&self) -> Queue {
+        Queue::Requests
+    }
+
+    fn body(&self) -> Vec<u8> {
+        delivery_job::encode(self)
+    }
+
+    fn properties(&self, expires_after: Duration) -> BasicProperties {
+        delivery_job::properties(self, expires_after)
+    }
+}
+
 /// What became of a batch.
-#[derive(Debug, Default)]
-pub struct Published {
+#[derive(Debug)]
+pub struct Published<M> {
     /// How many the broker has confirmed.
     pub confirmed: usize,
     /// Which it did not. They may have arrived all the same.
-    pub failed: Vec<Claim>,
+    pub failed: Vec<M>,
     /// Why the first of them failed.
     pub error: Option<QueueError>,
 }
@@ -105,24 +143,19 @@ impl Publisher {
 
     /// Publishes jobs, up to 256 in flight. After the first error the rest fails at once, and the link connects
     /// again and declares what is missing. Takes at most about 4 s longer than the broker needs.
-    pub async fn publish(&self, claims: Vec<Claim>, expires_after: Duration) -> Published {
+    pub async fn publish<M: Message>(&self, claims: Vec<M>, expires_after: Duration) -> Published<M> {
         let open = self.open.borrow().clone();
         let Some(open) = open else {
-            return Published {
-                failed: claims,
-                error: Some(QueueError::NotConnected),
-                ..Published::default()
-            };
+            return Published { confirmed: 0, failed: claims, error: Some(QueueError::NotConnected) };
         };
         let open = &open;
         let mut outcomes = stream::iter(claims)
             .map(|claim| async move {
-                let properties = job::properties(&claim, expires_after);
-                let sent = open.publish(claim.lane.into(), &job::encode(&claim), properties).await;
+                let sent = open.publish(claim.queue(), &claim.body(), claim.properties(expires_after)).await;
                 (claim, sent)
             })
             .buffer_unordered(MAX_IN_FLIGHT);
-        let mut published = Published::default();
+        let mut published = Published { confirmed: 0, failed: Vec::new(), error: None };
         while let Some((claim, sent)) = outcomes.next().await {
             match sent {
                 Ok(()) => published.confirmed += 1,

@@ -2,14 +2,13 @@
 //!
 //! A connection string comes from a stranger and so does everything that its server sends. It is read by
 //! a parser of our own ([`url`]), only public addresses are dialled unless the operator allows others
-//! ([`guard`]), and what a server sends is bounded ([`bounded`]).
+//! ([`crate::guard`]), and what a server sends is bounded ([`bounded`]).
 
 pub mod bounded;
 pub mod check;
 pub mod class;
 pub mod dial;
 pub mod grants;
-pub mod guard;
 pub mod tls;
 pub mod url;
 pub mod withdraw;

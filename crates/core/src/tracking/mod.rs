@@ -15,6 +15,8 @@ use std::time::Duration;
 
 pub use keys::{Stranger, strangers};
 pub use list::{Firing, Line, list};
+pub(crate) use session::Session;
+pub(crate) use track::find;
 pub use track::{Request, Tracked, track};
 pub use untrack::{Untracked, untrack};
 

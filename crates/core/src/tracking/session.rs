@@ -17,8 +17,8 @@ const LOCK_CLASS: i32 = 0x7473_7474;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Both sessions, and the patience.
-pub(super) struct Session<'a> {
-    pub(super) client: Client,
+pub(crate) struct Session<'a> {
+    pub(crate) client: Client,
     watcher: Client,
     pid: i32,
     limits: Limits,
@@ -26,7 +26,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) async fn open(
+    pub(crate) async fn open(
         internal: &Internal,
         limits: Limits,
         observer: &'a mut dyn Observer,
@@ -38,7 +38,7 @@ impl<'a> Session<'a> {
     }
 
     /// Keeps others of our kind from the table until the session ends.
-    pub(super) async fn lock(&self, relation: u32, name: &str) -> Result<(), TrackingError> {
+    pub(crate) async fn lock(&self, relation: u32, name: &str) -> Result<(), TrackingError> {
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(&LOCK_CLASS, Type::INT4), (&relation.cast_signed(), Type::INT4)];
         let rows = self.client.query_typed("select pg_try_advisory_lock($1, $2)", &parameters).await?;
@@ -51,7 +51,7 @@ impl<'a> Session<'a> {
 
     /// Runs a statement that needs locks on `table` in a transaction of its own, again and again until it gets
     /// them. In between, whoever waits for the table goes first.
-    pub(super) async fn with_locks(&mut self, table: &str, statement: &str) -> Result<(), TrackingError> {
+    pub(crate) async fn with_locks(&mut self, table: &str, statement: &str) -> Result<(), TrackingError> {
         let sql = format!(
             "begin; set local lock_timeout = '{}ms'; set local statement_timeout = '{}ms'; {statement}; commit",
             self.limits.lock_timeout.as_millis(),
@@ -143,6 +143,9 @@ fn refusal(error: tokio_postgres::Error) -> TrackingError {
         SqlState::UNDEFINED_COLUMN,
         SqlState::INSUFFICIENT_PRIVILEGE,
         SqlState::DUPLICATE_OBJECT,
+        SqlState::OBJECT_IN_USE,
+        SqlState::INVALID_PARAMETER_VALUE,
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
     ];
     match error.as_db_error() {
         Some(db) if ours.contains(db.code()) => TrackingError::Refused(db.message().to_owned()),

@@ -72,13 +72,13 @@ fn text_array(columns: &[String]) -> String {
 }
 
 /// A table of the database.
-pub(super) struct Found {
-    pub(super) relation: u32,
-    pub(super) name: String,
+pub(crate) struct Found {
+    pub(crate) relation: u32,
+    pub(crate) name: String,
 }
 
 /// The table that `typed` means: its name as it is, or as SQL would read it.
-pub(super) async fn find(client: &Client, typed: &str) -> Result<Found, TrackingError> {
+pub(crate) async fn find(client: &Client, typed: &str) -> Result<Found, TrackingError> {
     if typed.split_once('.').is_none_or(|(schema, table)| schema.is_empty() || table.is_empty()) {
         return Err(TrackingError::Name(typed.to_owned()));
     }

@@ -11,6 +11,8 @@ pub enum Kind {
     Poller,
     /// Writes to external databases.
     SyncWorker,
+    /// Sends HTTP requests.
+    RequestWorker,
 }
 
 impl Kind {
@@ -21,6 +23,7 @@ impl Kind {
             Self::Sequencer => "sequencer",
             Self::Poller => "poller",
             Self::SyncWorker => "sync-worker",
+            Self::RequestWorker => "request-worker",
         }
     }
 
@@ -32,6 +35,9 @@ impl Kind {
             }
             Self::Poller => "Hands due outgoing requests to RabbitMQ",
             Self::SyncWorker => "Consumes tenant sync jobs and writes what changed to external databases",
+            Self::RequestWorker => {
+                "Consumes delivery jobs and sends HTTP requests: events, signed, and plain ones"
+            }
         }
     }
 }

@@ -3,19 +3,19 @@
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 /// A server's certificate with its key, as PEM.
-pub(super) struct Certificate {
-    pub(super) chain: String,
-    pub(super) key: String,
+pub(crate) struct Certificate {
+    pub(crate) chain: String,
+    pub(crate) key: String,
 }
 
 /// Somebody who signs certificates.
-pub(super) struct Authority {
-    pub(super) root: String,
+pub(crate) struct Authority {
+    pub(crate) root: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -25,12 +25,12 @@ impl Authority {
     }
 
     /// A certificate for these names that is valid today.
-    pub(super) fn sign(&self, names: &[&str]) -> Certificate {
+    pub(crate) fn sign(&self, names: &[&str]) -> Certificate {
         self.signed(params(names))
     }
 
     /// A certificate that ended long ago.
-    pub(super) fn sign_expired(&self, names: &[&str]) -> Certificate {
+    pub(crate) fn sign_expired(&self, names: &[&str]) -> Certificate {
         let mut params = params(names);
         params.not_before = date_time_ymd(2019, 1, 1);
         params.not_after = date_time_ymd(2020, 2, 3);
@@ -45,7 +45,7 @@ impl Authority {
 }
 
 /// What `openssl req -x509` makes: its own authority.
-pub(super) fn self_signed(names: &[&str]) -> Certificate {
+pub(crate) fn self_signed(names: &[&str]) -> Certificate {
     let mut params = params(names);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();

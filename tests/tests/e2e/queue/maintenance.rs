@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tenant_sync_core::outbox::{self, Folded};
-use tenant_sync_poller::{Maintained, maintain};
+use tenant_sync_poller::{Maintained, Place, maintain};
 
 use super::stack::Stack;
 
@@ -19,11 +19,12 @@ async fn what_an_application_asks_for_becomes_one_row_a_target() {
     }
     stack.sql.execute(pause, &[]).await.expect("pause");
     assert_eq!(stack.count("kind = 'ask'").await, 6);
-    let maintained = maintain(&stack.internal(), &stack.config.sync).await.expect("maintain");
-    assert_eq!(maintained, Maintained { asks: 6, visits: 0 });
+    let maintained =
+        maintain(&stack.internal(), &stack.config, &mut Place::default()).await.expect("maintain");
+    assert_eq!(maintained, Maintained { asks: 6, visits: 0, woken: 0, faults: 0 });
     assert_eq!((stack.count("kind = 'ask'").await, stack.count("kind = 'sync'").await), (0, 2));
     stack.sql.execute("select enqueue_tenant_sync($1)", &[&tenancy]).await.expect("ask");
-    maintain(&stack.internal(), &stack.config.sync).await.expect("maintain");
+    maintain(&stack.internal(), &stack.config, &mut Place::default()).await.expect("maintain");
     assert_eq!(stack.count("kind = 'sync' and counter = 1").await, 2);
 }
 

@@ -4,7 +4,6 @@
 //! would stay there for somebody else.
 
 mod login;
-mod resolve;
 mod route;
 mod session;
 mod transport;
@@ -14,16 +13,15 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-pub use resolve::ResolveError;
+pub use crate::guard::ResolveError;
 pub use session::{Canceller, Encryption, Session};
 
 use crate::config::Network;
+use crate::guard::{Guard, GuardError, Resolver};
 use crate::target::bounded::{Limits, ProtocolAbuse};
 use crate::target::class::{ErrorClass, TargetFault};
-use crate::target::guard::{Guard, GuardError};
 use crate::target::tls::{TlsError, TlsSettings};
-use crate::target::url::{Endpoint, SessionAttrs, TargetUrl};
-use resolve::Resolver;
+use crate::target::url::{Endpoint, Host, SessionAttrs, TargetUrl};
 use route::Route;
 
 /// Addresses of one name that are tried; all of its addresses are checked.
@@ -256,7 +254,10 @@ impl Attempt<'_> {
 
     async fn checked_addresses(&self, endpoint: &Endpoint) -> Result<Vec<IpAddr>, DialError> {
         let host = || endpoint.host.to_string();
-        let resolved = self.dialer.resolver.addresses(&endpoint.host, self.step).await;
+        let resolved = match &endpoint.host {
+            Host::Address(address) => Ok(vec![*address]),
+            Host::Name(name) => self.dialer.resolver.addresses(name, self.step).await,
+        };
         let mut addresses = resolved.map_err(|source| DialError::Resolve { host: host(), source })?;
         self.dialer.guard.check(&addresses).map_err(|source| {
             if let GuardError::NotAllowed { address, kind } = source {

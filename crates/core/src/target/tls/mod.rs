@@ -152,6 +152,17 @@ impl TlsSettings {
         }
     }
 
+    /// For an HTTP client: the certificate is always verified, whatever the floor.
+    ///
+    /// # Errors
+    /// There is nothing to verify with.
+    pub fn verifying(&self) -> Result<ClientConfig, TlsError> {
+        if self.roots.is_empty() {
+            return Err(TlsError::NoRoots);
+        }
+        self.client(SslMode::VerifyFull, Arc::clone(&self.roots))
+    }
+
     /// A connector for `level`, which also trusts `own_root` (PEM).
     ///
     /// # Errors
@@ -167,15 +178,19 @@ impl TlsSettings {
         if level >= SslMode::VerifyCa && roots.is_empty() {
             return Err(TlsError::NoRoots);
         }
-        let verifier = TargetVerifier::new(level, roots, &self.provider);
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+        let mut config = self.client(level, roots)?;
         // A connector serves one session: there is nothing to resume.
         config.resumption = Resumption::disabled();
         Ok(MakeRustlsConnect::new(config))
+    }
+
+    fn client(&self, level: SslMode, roots: Arc<Roots>) -> Result<ClientConfig, TlsError> {
+        let verifier = TargetVerifier::new(level, roots, &self.provider);
+        Ok(ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth())
     }
 }
 

@@ -8,8 +8,6 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::target::url::Host;
-
 /// The system's resolver blocks a thread for each name, also after we stopped waiting.
 const LOOKUPS_AT_ONCE: usize = 64;
 /// This many different names in a row that do not resolve are the resolver's fault, not theirs.
@@ -26,8 +24,9 @@ pub enum ResolveError {
     Ours,
 }
 
+/// Asks the system, for one road out of the house.
 #[derive(Debug)]
-pub(super) struct Resolver {
+pub struct Resolver {
     permits: Arc<Semaphore>,
     health: Mutex<Health>,
 }
@@ -39,16 +38,15 @@ impl Default for Resolver {
 }
 
 impl Resolver {
-    /// All addresses of a host, each once.
-    pub(super) async fn addresses(&self, host: &Host, limit: Duration) -> Result<Vec<IpAddr>, ResolveError> {
-        let name = match host {
-            Host::Address(address) => return Ok(vec![*address]),
-            Host::Name(name) => name,
-        };
+    /// All addresses of a name, each once. Cancelling leaves the lookup to end by itself.
+    ///
+    /// # Errors
+    /// There is none, or no answer within `limit`.
+    pub async fn addresses(&self, name: &str, limit: Duration) -> Result<Vec<IpAddr>, ResolveError> {
         let Ok(Ok(permit)) = timeout(limit, Arc::clone(&self.permits).acquire_owned()).await else {
             return Err(ResolveError::Ours);
         };
-        let asked = (name.clone(), 0);
+        let asked = (name.to_owned(), 0);
         // The permit goes with the lookup, which nobody can cancel, and not with our patience.
         let lookup = tokio::spawn(async move {
             let _permit = permit;
@@ -110,15 +108,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn addresses_need_no_lookup_and_names_give_each_address_once() {
+    async fn names_give_each_address_once() {
         let resolver = Resolver::default();
         let limit = Duration::from_secs(10);
-        let address = Host::Address([192, 0, 2, 1].into());
-        assert_eq!(resolver.addresses(&address, limit).await, Ok(vec![IpAddr::from([192, 0, 2, 1])]));
-        let local = resolver.addresses(&Host::Name("localhost".into()), limit).await.unwrap();
+        let local = resolver.addresses("localhost", limit).await.unwrap();
         assert!(!local.is_empty() && local.iter().all(IpAddr::is_loopback));
         assert_eq!(unique([local.clone(), local.clone()].concat()), local);
-        let missing = resolver.addresses(&Host::Name("no-such-host.invalid".into()), limit).await;
+        let missing = resolver.addresses("no-such-host.invalid", limit).await;
         assert_eq!(missing, Err(ResolveError::NotFound));
     }
 }

@@ -6,9 +6,11 @@
 //! and never resolves again. An address that carries an IPv4 address inside (mapped, NAT64, 6to4, Teredo)
 //! is judged by itself and by what is inside, because a gateway unpacks it.
 //!
-//! Knows nothing of Postgres: whatever dials for a stranger uses it.
+//! Knows nothing of Postgres or HTTP: both roads out of the house use it, the dialer of the tenants' databases
+//! ([`crate::target::dial`]) and the client for HTTP requests ([`crate::http`]).
 
 mod ranges;
+mod resolve;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +20,7 @@ use ipnet::IpNet;
 
 use crate::config::Network;
 pub use ranges::Kind;
+pub use resolve::{ResolveError, Resolver};
 
 /// An address that may not be dialled.
 ///

@@ -1,0 +1,230 @@
+//! Sending the chains of one read: how many at once, how fast, and when to stop.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tenant_sync_core::config::Requests;
+use tenant_sync_core::http::outcome::{Action, Class};
+use tenant_sync_core::http::{Client, retry};
+use tenant_sync_core::outbox::requests::{Attempted, Due, Fate, Settled, Standing};
+use tokio_util::sync::CancellationToken;
+
+use crate::breaker::Breaker;
+use crate::call::{self, Called, Common};
+use crate::chains::Chain;
+use crate::pace::{Leave, Pace};
+
+/// A destination gives its place up after this long, however much is left.
+const TURN_TIME: Duration = Duration::from_secs(10);
+/// What is under way this long after the worker was asked to stop is dropped; it comes again.
+const STOP_WITHIN: Duration = Duration::from_secs(4);
+/// A slower rate than one call in this time does not wait in a place.
+const WAIT_IN_PLACE: Duration = Duration::from_secs(1);
+
+/// Why nothing more is sent in this turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The destination rests: its breaker opened, it asked for a pause, or its rate says so.
+    Rest(Duration),
+    /// A batch that is not full waits for so long.
+    Fill(Duration),
+    /// The turn has had its time or its share, or the trigger is not what it was.
+    Share,
+    /// The receiver wants nothing more.
+    Gone,
+    /// A fault of ours.
+    Ours(String),
+    /// The worker stops.
+    Shutdown,
+}
+
+/// One destination's turn, as far as it is about sending.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) client: Client,
+    pub(crate) common: Arc<Common>,
+    pub(crate) requests: Requests,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) is_trigger: bool,
+    pub(crate) parallelism: usize,
+    pub(crate) breaker: Breaker,
+    pub(crate) pace: Pace,
+    pub(crate) began: Instant,
+    /// Requests tried in this turn.
+    pub(crate) tried: usize,
+    /// Whether one of them was delivered.
+    pub(crate) delivered: bool,
+    /// The last failure of this turn.
+    pub(crate) failed: Option<Class>,
+    pub(crate) stop: Option<Stop>,
+}
+
+impl Flow {
+    /// Sends chains side by side until all are done or there is a reason to stop; then what is under way is waited
+    /// for, and the rest is left as it was.
+    pub(crate) async fn send(&mut self, chains: Vec<Chain>) -> Vec<Attempted> {
+        let mut attempts = Vec::new();
+        let mut waiting: VecDeque<_> = chains.into_iter().map(Vec::into_iter).collect();
+        let mut running = FuturesUnordered::new();
+        let stopping = self.stopping.clone();
+        let mut dropped = pin!(async {
+            stopping.cancelled().await;
+            tokio::time::sleep(STOP_WITHIN).await;
+        });
+        loop {
+            let mut hold_back = None;
+            while running.len() < self.at_once() && !waiting.is_empty() && self.goes_on() {
+                if let Leave::After(wait) = self.pace.ask() {
+                    hold_back = Some(wait);
+                    break;
+                }
+                let Some(mut chain) = waiting.pop_front() else { break };
+                let Some(call) = chain.next() else { continue };
+                let (client, common) = (self.client.clone(), Arc::clone(&self.common));
+                running.push(async move { (call::send(&client, &common, call).await, chain) });
+            }
+            if running.is_empty() {
+                match hold_back {
+                    None => break,
+                    Some(wait) if wait > WAIT_IN_PLACE => {
+                        self.stop = Some(Stop::Rest(wait));
+                        break;
+                    }
+                    Some(_) => {}
+                }
+            }
+            let paced = async {
+                match hold_back {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some((called, rest)) = running.next() => {
+                    let well = called.class == Class::Delivered;
+                    self.take_in(called, &mut attempts);
+                    // A chain goes on only behind what was delivered or is dead.
+                    let settled = well || attempts.last().is_some_and(|last: &Attempted| last.fate == Fate::Dead);
+                    if settled && rest.len() > 0 {
+                        waiting.push_front(rest);
+                    }
+                }
+                () = paced => {}
+                () = &mut dropped => break,
+            }
+        }
+        attempts
+    }
+
+    fn at_once(&self) -> usize {
+        if self.breaker.probing() { 1 } else { self.parallelism }
+    }
+
+    /// Whether another call may begin.
+    fn goes_on(&mut self) -> bool {
+        if self.stop.is_none() {
+            if self.stopping.is_cancelled() {
+                self.stop = Some(Stop::Shutdown);
+            } else if self.tried >= self.requests.turn_rows || self.began.elapsed() >= TURN_TIME {
+                self.stop = Some(Stop::Share);
+            }
+        }
+        self.stop.is_none()
+    }
+
+    /// What a call means for its requests, for the destination, and for what is still to be sent.
+    fn take_in(&mut self, called: Called, attempts: &mut Vec<Attempted>) {
+        let class = called.class;
+        let policy = class.policy();
+        metrics::counter!("tenant_sync_requests_total", "class" => policy.code)
+            .increment(called.rows.len() as u64);
+        metrics::histogram!("tenant_sync_request_seconds").record(called.took.as_secs_f64());
+        self.breaker.record(class);
+        self.tried += called.rows.len();
+        match policy.action {
+            Action::Done => self.delivered = true,
+            Action::GiveBack => {
+                self.stop = Some(Stop::Ours(called.error.unwrap_or_default()));
+                return;
+            }
+            Action::Hold => self.rest(called.retry_after.unwrap_or_default()),
+            Action::Pause if self.is_trigger => self.stop = Some(Stop::Gone),
+            Action::Pause | Action::Retry => {}
+        }
+        if policy.action != Action::Done {
+            self.failed = Some(class);
+        }
+        if self.breaker.is_open() && self.stop.is_none() {
+            self.rest(self.breaker.wait(&self.requests, rand::random()));
+        }
+        let error = (policy.action != Action::Done).then(|| match &called.error {
+            Some(detail) => format!("{} ({detail})", policy.sentence),
+            None => policy.sentence.to_owned(),
+        });
+        // One for all of a batch, so that they are due together again.
+        let luck = rand::random();
+        for row in &called.rows {
+            attempts.push(Attempted {
+                id: row.id,
+                fate: self.fate(row, policy.action, called.retry_after, luck),
+                began: called.began,
+                took: called.took,
+                status: called.status,
+                error_class: error.is_some().then_some(policy.code),
+                error: error.clone(),
+                excerpt: called.excerpt.clone(),
+            });
+        }
+    }
+
+    fn rest(&mut self, wait: Duration) {
+        if !matches!(&self.stop, Some(Stop::Rest(longer)) if *longer >= wait) {
+            self.stop = Some(Stop::Rest(wait));
+        }
+    }
+
+    fn fate(&self, row: &Due, action: Action, retry_after: Option<Duration>, luck: f64) -> Fate {
+        let schedule = &self.requests.retry_schedule;
+        match (action, retry_after) {
+            (Action::Done, _) => Fate::Delivered,
+            // Whoever asks for pauses for longer than the schedule lasts fails like everybody else.
+            (Action::Hold, Some(after)) if row.age < schedule.iter().sum::<Duration>() => {
+                Fate::Again { after, counts: false }
+            }
+            _ => {
+                let failures = usize::try_from(row.attempts).unwrap_or(0);
+                match retry::after_failure(schedule, failures, luck) {
+                    Some(after) => Fate::Again { after, counts: true },
+                    None => Fate::Dead,
+                }
+            }
+        }
+    }
+
+    /// Takes in what a settlement said; `false` = the turn is another worker's.
+    pub(crate) fn learns(&mut self, settled: Settled) -> bool {
+        if settled == Settled::Changed && self.stop.is_none() {
+            self.stop = Some(Stop::Share);
+        }
+        settled != Settled::Lost
+    }
+
+    /// How the destination is doing after `attempts`.
+    pub(crate) fn standing(&self, attempts: &[Attempted]) -> Standing {
+        let rests_for = match &self.stop {
+            Some(Stop::Rest(wait)) if self.failed.is_some() => Some(*wait),
+            _ => None,
+        };
+        let delivered = attempts.iter().any(|attempt| attempt.fate == Fate::Delivered);
+        let state = match () {
+            () if self.breaker.is_open() => "broken",
+            () if delivered || self.failed.is_none() => "ok",
+            () => "retrying",
+        };
+        Standing { state, failures: self.breaker.failures(), rests_for }
+    }
+}

@@ -1,0 +1,264 @@
+//! One job: take the destination's delivery row, give it its turn, say in the row what comes next.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Object;
+use tenant_sync_core::config::Config;
+use tenant_sync_core::db::{DbError, Internal};
+use tenant_sync_core::http::Client;
+use tenant_sync_core::http::sign::Signer;
+use tenant_sync_core::outbox::requests::{self, Delivery, Limits, Next, TriggerCall};
+use tenant_sync_core::outbox::{self, Finished, Renewed};
+use tenant_sync_core::queue::DeliveryJob;
+use tenant_sync_core::secrets::Keyring;
+use tenant_sync_core::triggers;
+use tenant_sync_core::worker::failpoint;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::breaker::Breaker;
+use crate::call::{self, Common};
+use crate::chains::Manner;
+use crate::flow::Flow;
+use crate::pace::Paces;
+use crate::turn::{self, Ended, Road};
+
+/// After a fault of ours the destination is due again a little later, so that nothing spins.
+const OUR_FAULT_WAIT: Duration = Duration::from_secs(5);
+/// A destination that fails and finds no place comes again after this.
+const CROWDED_WAIT: Duration = Duration::from_secs(1);
+
+/// What the jobs of one worker share.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    pub(crate) config: Arc<Config>,
+    pub(crate) internal: Internal,
+    pub(crate) worker: Arc<str>,
+    pub(crate) keyring: Keyring,
+    pub(crate) client: Client,
+    pub(crate) paces: Paces,
+    /// Places that destinations which fail may have: half of all.
+    pub(crate) failing: Semaphore,
+    pub(crate) stopping: CancellationToken,
+}
+
+/// What became of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The row was gone or is another's.
+    Stale,
+    /// The destination is gone or paused.
+    NoDestination,
+    /// Nothing is left to send.
+    Done,
+    /// There is more, now or later.
+    More,
+    /// The destination fails, and all places for such are taken.
+    Crowded,
+    /// The trigger was paused.
+    Paused,
+    /// We could not go on.
+    GivenBack,
+}
+
+impl Jobs {
+    /// Runs a job to its end. Errors of ours are logged here, once.
+    pub(crate) async fn run(&self, job: &DeliveryJob) -> Outcome {
+        match self.try_run(job).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // The row's lease lapses and it is due again.
+                tracing::warn!(destination = %job.destination_id, %error,
+                    "a delivery could not be finished in the internal database");
+                Outcome::GivenBack
+            }
+        }
+    }
+
+    async fn try_run(&self, job: &DeliveryJob) -> Result<Outcome, DbError> {
+        let lease = self.config.requests.run_lease;
+        let client = self.internal.get().await?;
+        let Some(delivery) = requests::take_delivery(&client, job.held, &self.worker, lease).await? else {
+            return Ok(Outcome::Stale);
+        };
+        let Some(limits) = &delivery.destination else {
+            requests::drop_delivery(&client, delivery.held).await?;
+            return Ok(Outcome::NoDestination);
+        };
+        if limits.trigger.as_ref().is_some_and(|trigger| !trigger.active) {
+            requests::drop_delivery(&client, delivery.held).await?;
+            return Ok(Outcome::NoDestination);
+        }
+        if let Some(rest) = limits.rests_for {
+            return end(&client, &delivery, Next::NotBefore(rest)).await;
+        }
+        let _place = if limits.failures > 0 {
+            let Ok(place) = self.failing.try_acquire() else {
+                outbox::give_back(&client, delivery.held, CROWDED_WAIT).await?;
+                return Ok(Outcome::Crowded);
+            };
+            Some(place)
+        } else {
+            None
+        };
+        drop(client);
+        let common =
+            match limits.trigger.as_ref().map_or(Ok(Common::default()), |trigger| {
+                self.common(delivery.destination_id, trigger, limits)
+            }) {
+                Ok(common) => common,
+                Err(reason) => {
+                    tracing::warn!(destination = %delivery.destination_id, reason,
+                    "the secrets of a trigger cannot be used; it is tried again");
+                    outbox::give_back(&self.internal.get().await?, delivery.held, OUR_FAULT_WAIT).await?;
+                    return Ok(Outcome::GivenBack);
+                }
+            };
+        self.turn(&delivery, limits, common).await
+    }
+
+    /// What all calls of a trigger have in common. A URL or header that cannot be used fails each call; secrets that
+    /// do not open are our fault.
+    fn common(&self, id: uuid::Uuid, trigger: &TriggerCall, limits: &Limits) -> Result<Common, String> {
+        let secrets = triggers::open_secrets(&self.keyring, id, &trigger.key_id, &trigger.secrets)
+            .map_err(|error| error.to_string())?;
+        let signer = Signer::new(&secrets).map_err(|error| error.to_string())?;
+        let mut common = Common {
+            signer,
+            timeout: trigger.timeout,
+            batched: limits.batch_events > 1,
+            ..Common::default()
+        };
+        match self.client.destination(&trigger.url) {
+            Ok(destination) => common.destination = Some(destination),
+            Err(error) => common.refused = Some(call::refused(&error)),
+        }
+        match call::read_headers(&trigger.headers) {
+            Ok(headers) => common.headers = headers,
+            Err(failure) => common.refused = Some(failure),
+        }
+        Ok(common)
+    }
+
+    async fn turn(&self, delivery: &Delivery, limits: &Limits, common: Common) -> Result<Outcome, DbError> {
+        let settings = &self.config.requests;
+        let manner = Manner {
+            batch_events: usize::try_from(limits.batch_events).unwrap_or(1),
+            batch_wait: limits.batch_wait,
+        };
+        let mut flow = Flow {
+            client: self.client.clone(),
+            common: Arc::new(common),
+            requests: settings.clone(),
+            stopping: self.stopping.clone(),
+            is_trigger: limits.trigger.is_some(),
+            parallelism: usize::try_from(limits.parallelism.unwrap_or(settings.parallelism))
+                .unwrap_or(1)
+                .max(1),
+            breaker: Breaker::new(limits.failures, settings),
+            pace: self.paces.of(delivery.destination_id, limits.rate_per_second),
+            began: Instant::now(),
+            tried: 0,
+            delivered: false,
+            failed: None,
+            stop: None,
+        };
+        let road = Road { internal: &self.internal, worker: &self.worker, delivery, manner };
+        let ended = tokio::select! {
+            ended = Box::pin(turn::run(road, &mut flow)) => ended?,
+            () = self.keep_lease(delivery) => Ended::Lost,
+        };
+        tell(delivery, limits, &flow);
+        metrics::histogram!("tenant_sync_request_turn_seconds").record(flow.began.elapsed().as_secs_f64());
+        // What the turn did is settled; whether its row says so, too, is not sure yet.
+        let _ = failpoint::reach("requests.before_end").await;
+        let client = self.internal.get().await?;
+        match ended {
+            Ended::Lost => Ok(Outcome::Stale),
+            Ended::Gone => {
+                self.pause(
+                    &client,
+                    delivery,
+                    "The receiver answered that it wants no more requests (410 Gone).",
+                )
+                .await
+            }
+            Ended::GivenUp(reason) => {
+                let wait = if reason.is_some() { OUR_FAULT_WAIT } else { Duration::ZERO };
+                if let Some(reason) = reason {
+                    tracing::warn!(destination = %delivery.destination_id, reason,
+                        "requests cannot be sent from here; they are tried again");
+                }
+                outbox::give_back(&client, delivery.held, wait).await?;
+                Ok(Outcome::GivenBack)
+            }
+            Ended::Over(next) => match limits.failing_for {
+                Some(since)
+                    if flow.is_trigger
+                        && flow.failed.is_some()
+                        && !flow.delivered
+                        && since + flow.began.elapsed() >= settings.pause_after =>
+                {
+                    let reason = format!(
+                        "There were only failures for {}.",
+                        humantime::format_duration(Duration::from_secs(since.as_secs()))
+                    );
+                    self.pause(&client, delivery, &reason).await
+                }
+                _ => end(&client, delivery, next).await,
+            },
+        }
+    }
+
+    /// Renews the lease; returns when it is lost.
+    async fn keep_lease(&self, delivery: &Delivery) {
+        let lease = self.config.requests.run_lease;
+        let mut ticks = tokio::time::interval(lease / 3);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            let Ok(client) = self.internal.get().await else { continue };
+            match outbox::renew(&client, delivery.held, lease).await {
+                Ok(Renewed::Lost) => return,
+                Ok(Renewed::Ours) => {}
+                Err(error) => tracing::debug!(%error, "a lease could not be renewed"),
+            }
+        }
+    }
+
+    async fn pause(&self, client: &Object, delivery: &Delivery, reason: &str) -> Result<Outcome, DbError> {
+        if triggers::pause(client, delivery.destination_id, reason).await? {
+            tracing::warn!(trigger = %delivery.destination_id, reason, "a trigger was paused");
+        }
+        requests::drop_delivery(client, delivery.held).await?;
+        Ok(Outcome::Paused)
+    }
+}
+
+/// Says in the delivery row that the turn is over.
+async fn end(client: &Object, delivery: &Delivery, next: Next) -> Result<Outcome, DbError> {
+    Ok(match requests::end_delivery(client, delivery, next).await? {
+        Finished::Gone => Outcome::Done,
+        Finished::Lost => Outcome::Stale,
+        Finished::AskedAgain => {
+            outbox::notify(client).await?;
+            Outcome::More
+        }
+    })
+}
+
+/// A destination that begins to fail is told once, and so is one that is well again.
+fn tell(delivery: &Delivery, limits: &Limits, flow: &Flow) {
+    let destination = delivery.destination_id;
+    match flow.failed {
+        Some(class) if !flow.delivered && limits.failing_for.is_none() => {
+            tracing::warn!(%destination, %class, "a destination fails; its requests are tried again");
+        }
+        Some(class) => tracing::debug!(%destination, %class, "requests failed"),
+        None if flow.delivered && limits.failing_for.is_some() => {
+            tracing::info!(%destination, "a destination works again");
+        }
+        None => {}
+    }
+}

@@ -1,0 +1,135 @@
+//! A destination's turn: read, send, settle, until nothing is due or there is a reason to stop.
+
+use std::time::{Duration, SystemTime};
+
+use deadpool_postgres::Object;
+use tenant_sync_core::db::{DbError, Internal};
+use tenant_sync_core::outbox::requests::{
+    self, Attempted, Cursor, Delivery, Due, Fate, Next, Settled, Standing,
+};
+use tenant_sync_core::worker::failpoint;
+
+use crate::chains::{self, Manner};
+use crate::flow::{Flow, Stop};
+
+/// Requests of one read.
+const READ_ROWS: i64 = 500;
+
+/// What a turn works with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Road<'a> {
+    pub(crate) internal: &'a Internal,
+    pub(crate) worker: &'a str,
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) manner: Manner,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Nothing more is to be done now.
+    Over(Next),
+    /// The receiver wants nothing more.
+    Gone,
+    /// A fault of ours, or the worker stops.
+    GivenUp(Option<String>),
+    /// The delivery row is another worker's.
+    Lost,
+}
+
+/// Runs a turn. What was sent and not settled when it is cancelled comes again.
+pub(crate) async fn run(road: Road<'_>, flow: &mut Flow) -> Result<Ended, DbError> {
+    let mut page = road.read(None).await?;
+    let mut unsettled: Vec<Attempted> = Vec::new();
+    while !page.is_empty() && flow.stop.is_none() {
+        if road.manner.batch_events <= 1 && is_whole(&page) && !chains::have_keys(&page) {
+            // What is read meanwhile lies behind what is being sent, and what is settled before it.
+            let after = page.last().map(|row| (row.due_at, row.position));
+            let standing = flow.standing(&unsettled);
+            let settled = std::mem::take(&mut unsettled);
+            let chains = chains::plan(page, road.manner).chains;
+            let (sent, next, held) =
+                tokio::join!(flow.send(chains), road.read(after), road.settle(&settled, standing));
+            unsettled = sent;
+            if !flow.learns(held?) {
+                return Ok(Ended::Lost);
+            }
+            page = next?;
+            // Keys are looked at by themselves, and only when nothing is under way.
+            if !chains::have_keys(&page) {
+                continue;
+            }
+        } else {
+            if chains::have_keys(&page) {
+                page = road.read_in_order().await?;
+            }
+            let planned = chains::plan(page, road.manner);
+            road.put_behind(&planned.blocked).await?;
+            let idle = planned.chains.is_empty() && planned.blocked.is_empty();
+            unsettled.extend(flow.send(planned.chains).await);
+            if idle {
+                flow.stop = flow.stop.take().or(planned.wait.map(Stop::Fill));
+                break;
+            }
+        }
+        let settled = std::mem::take(&mut unsettled);
+        if !flow.learns(road.settle(&settled, flow.standing(&settled)).await?) {
+            return Ok(Ended::Lost);
+        }
+        page = if flow.stop.is_none() { road.read(None).await? } else { Vec::new() };
+    }
+    if !flow.learns(road.settle(&unsettled, flow.standing(&unsettled)).await?) {
+        return Ok(Ended::Lost);
+    }
+    Ok(match flow.stop.take() {
+        None | Some(Stop::Share) => Ended::Over(Next::NotBefore(Duration::ZERO)),
+        Some(Stop::Rest(wait)) => Ended::Over(Next::NotBefore(wait)),
+        Some(Stop::Fill(wait)) => Ended::Over(Next::Within(wait)),
+        Some(Stop::Gone) => Ended::Gone,
+        Some(Stop::Ours(reason)) => Ended::GivenUp(Some(reason)),
+        Some(Stop::Shutdown) => Ended::GivenUp(None),
+    })
+}
+
+impl Road<'_> {
+    async fn client(&self) -> Result<Object, DbError> {
+        self.internal.get().await
+    }
+
+    async fn read(&self, after: Option<Cursor>) -> Result<Vec<Due>, DbError> {
+        let (client, destination) = (self.client().await?, self.delivery.destination_id);
+        Ok(requests::due(&client, destination, after, READ_ROWS).await?)
+    }
+
+    async fn read_in_order(&self) -> Result<Vec<Due>, DbError> {
+        let (client, destination) = (self.client().await?, self.delivery.destination_id);
+        Ok(requests::due_in_order(&client, destination, READ_ROWS).await?)
+    }
+
+    async fn put_behind(&self, blocked: &[(String, SystemTime)]) -> Result<(), DbError> {
+        if !blocked.is_empty() {
+            requests::wait_behind(&self.client().await?, self.delivery.destination_id, blocked).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, attempts: &[Attempted], standing: Standing) -> Result<Settled, DbError> {
+        if attempts.is_empty() {
+            return Ok(Settled::Ours);
+        }
+        // The receivers have them; whether the rows say so, too, is not sure yet.
+        let _ = failpoint::reach("requests.before_settle").await;
+        let settled =
+            requests::settle(&self.client().await?, self.delivery, self.worker, attempts, standing).await?;
+        let dead = attempts.iter().filter(|attempt| attempt.fate == Fate::Dead).count();
+        if settled != Settled::Lost && dead > 0 {
+            metrics::counter!("tenant_sync_requests_dead_total").increment(dead as u64);
+            tracing::warn!(destination = %self.delivery.destination_id, dead, "requests have used up their attempts");
+        }
+        Ok(settled)
+    }
+}
+
+fn is_whole(page: &[Due]) -> bool {
+    i64::try_from(page.len()).is_ok_and(|rows| rows >= READ_ROWS)
+}

@@ -1,0 +1,160 @@
+//! HTTP requests: the whole road against a bare loop, the time to arrive, and one black hole among twenty endpoints.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tenant_sync_tests::endpoint::Endpoint;
+use tenant_sync_tests::receiver::{Behaviour, Receiver};
+use tenant_sync_tests::stack::Stack;
+use tenant_sync_tests::template::Template;
+use tenant_sync_tests::wait::eventually;
+use tenant_sync_tests::worker::Worker;
+
+const REQUESTS: usize = 20_000;
+const AT_ONCE: usize = 32;
+const ROUNDS: usize = 3;
+const ENDPOINTS: usize = 20;
+const SAMPLES: usize = 300;
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// Measures, prints, and returns the section of the report.
+pub(crate) async fn measure() -> Value {
+    let (mut bare, mut ours) = (f64::MIN, f64::MIN);
+    // In turn, so that both see the same machine; the best of each.
+    for _ in 0..ROUNDS {
+        bare = bare.max(bare_loop().await);
+        ours = ours.max(whole_road().await);
+    }
+    let ratio = ours / bare;
+    println!(
+        "HTTP requests, {REQUESTS} to one fast local server, {AT_ONCE} at once: {ours:.0} a second, a bare loop {bare:.0}   ratio {ratio:.2} (goal 0.6)"
+    );
+    let alone = arrivals(false).await;
+    let beside = arrivals(true).await;
+    let slower = percentile(&beside, 99) / percentile(&alone, 99);
+    println!(
+        "HTTP request on an idle system, commit to arrival, {SAMPLES} samples over {ENDPOINTS} endpoints\n  p50 {:.0} ms   p90 {:.0} ms   p99 {:.0} ms (goal 100)   max {:.0} ms",
+        percentile(&alone, 50),
+        percentile(&alone, 90),
+        percentile(&alone, 99),
+        percentile(&alone, 100)
+    );
+    println!(
+        "  with one of them a black hole: p50 {:.0} ms   p99 {:.0} ms   ratio of p99 {slower:.2} (goal 1.5)",
+        percentile(&beside, 50),
+        percentile(&beside, 99)
+    );
+    let summary = |samples: &[f64]| {
+        json!({"samples": samples.len(), "p50Millis": percentile(samples, 50), "p90Millis": percentile(samples, 90),
+               "p99Millis": percentile(samples, 99), "maxMillis": percentile(samples, 100)})
+    };
+    json!({
+        "throughput": {"requests": REQUESTS, "atOnce": AT_ONCE, "oursPerSecond": ours, "barePerSecond": bare, "ratio": ratio},
+        "idle": summary(&alone), "besideABlackHole": summary(&beside), "p99Ratio": slower,
+    })
+}
+
+fn percentile(samples: &[f64], p: usize) -> f64 {
+    samples[(samples.len() * p / 100).min(samples.len() - 1)]
+}
+
+/// The same number of requests with the same body by nothing but `reqwest`.
+async fn bare_loop() -> f64 {
+    let receiver = Receiver::start().await;
+    receiver.keep_nothing();
+    let client =
+        reqwest::Client::builder().no_proxy().pool_max_idle_per_host(AT_ONCE).build().expect("a client");
+    let left = Arc::new(AtomicUsize::new(REQUESTS));
+    let body =
+        json!({"type": "test.event", "timestamp": "2026-01-01T00:00:00Z", "data": {"n": 12345}}).to_string();
+    let began = Instant::now();
+    let mut senders = Vec::new();
+    for _ in 0..AT_ONCE {
+        let (client, left, url, body) = (client.clone(), Arc::clone(&left), receiver.url(), body.clone());
+        senders.push(tokio::spawn(async move {
+            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+                let sent =
+                    client.post(&url).header("content-type", "application/json").body(body.clone()).send();
+                assert!(sent.await.expect("an answer").bytes().await.is_ok());
+            }
+        }));
+    }
+    for sender in senders {
+        sender.await.expect("ends");
+    }
+    REQUESTS as f64 / began.elapsed().as_secs_f64()
+}
+
+async fn workers(stack: &Stack) -> (Worker, Worker) {
+    let poller = stack.poller().start().await;
+    let worker = stack.request_worker().allow("a destination fails").start().await;
+    (poller, worker)
+}
+
+async fn stack() -> Stack {
+    Stack::plan().externals(0).template(Template::Engine).start().await
+}
+
+/// From the commit of all events until each is delivered, logged and gone from the outbox.
+async fn whole_road() -> f64 {
+    let stack = stack().await;
+    let receiver = Receiver::start().await;
+    receiver.keep_nothing();
+    let endpoint =
+        Endpoint::register(&stack, &receiver.url(), &format!(r#""parallelism" = {AT_ONCE}"#)).await;
+    let _workers = workers(&stack).await;
+    let client = stack.internal().connect().await;
+    let events = endpoint.events(0, REQUESTS, 0);
+    client.batch_execute(&events).await.expect("commits");
+    let began = Instant::now();
+    let left = r#"select exists (select from "OutgoingRequest")"#;
+    eventually(DEADLINE, "all requests to be settled", async || {
+        let waits: bool = client.query_one(left, &[]).await.expect("looks").get(0);
+        if waits { Err("some wait") } else { Ok(()) }
+    })
+    .await;
+    let took = began.elapsed();
+    assert_eq!(receiver.count(), REQUESTS);
+    assert_eq!(endpoint.counts().await, format!("0|0|{REQUESTS}|0"));
+    REQUESTS as f64 / took.as_secs_f64()
+}
+
+/// Commit to arrival in milliseconds, sorted, one request at a time over the good endpoints.
+async fn arrivals(with_a_black_hole: bool) -> Vec<f64> {
+    let stack = stack().await;
+    let (receiver, hole) = (Receiver::start().await, Receiver::start().await);
+    hole.behave(Behaviour::Silent);
+    let mut endpoints = Vec::new();
+    for _ in 0..ENDPOINTS {
+        endpoints.push(Endpoint::register(&stack, &receiver.url(), "").await);
+    }
+    let dead = Endpoint::register(&stack, &hole.url(), "").await;
+    if with_a_black_hole {
+        endpoints.pop();
+        dead.send(0, 10_000, 0).await;
+    }
+    let _workers = workers(&stack).await;
+    if with_a_black_hole {
+        eventually(DEADLINE, "the black hole to be called", async || {
+            if hole.count() > 0 { Ok(()) } else { Err("not yet") }
+        })
+        .await;
+    }
+    let client = stack.internal().connect().await;
+    let mut samples = Vec::new();
+    for n in 0..SAMPLES {
+        let before = receiver.count();
+        client.batch_execute(&endpoints[n % endpoints.len()].events(n, 1, 0)).await.expect("commits");
+        let began = Instant::now();
+        while receiver.count() == before {
+            assert!(began.elapsed() < Duration::from_secs(30), "a request did not arrive");
+            tokio::time::sleep(Duration::from_micros(500)).await;
+        }
+        samples.push(began.elapsed().as_secs_f64() * 1000.0);
+        tokio::time::sleep(Duration::from_millis(20 + rand::random::<u64>() % 60)).await;
+    }
+    samples.sort_by(f64::total_cmp);
+    samples
+}
