@@ -10,8 +10,19 @@ use tokio::net::TcpStream;
 pub struct Answer {
     /// 200, 404, …
     pub status: u16,
+    /// The lines before the body.
+    pub head: String,
     /// The body as text.
     pub body: String,
+}
+
+impl Answer {
+    /// The value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let pairs = self.head.lines().filter_map(|line| line.split_once(':'));
+        pairs.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
 }
 
 /// One request on a connection of its own. `headers` are complete lines, without their ends.
@@ -58,7 +69,8 @@ fn parse(text: &str) -> Option<Answer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Some(Answer { status, body: if chunked { unchunk(body)? } else { body.to_owned() } })
+    let body = if chunked { unchunk(body)? } else { body.to_owned() };
+    Some(Answer { status, head: head.to_owned(), body })
 }
 
 fn unchunk(mut rest: &str) -> Option<String> {

@@ -1,6 +1,5 @@
 //! `tenant-sync config …`: what is in effect, and a tenancy's targets as one document.
 
-mod document;
 mod set;
 mod show;
 

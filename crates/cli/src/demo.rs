@@ -76,6 +76,7 @@ async fn play(
     };
     let stage = stage?;
     output.progress(&services.how_to_look(&stage).await);
+    output.progress(&services.how_to_operate());
     let config = Arc::new(config);
     let stop_workers = CancellationToken::new();
     let mut running = spawn_workers(&config, &stop_workers);

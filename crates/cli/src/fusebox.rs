@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use deadpool_postgres::GenericClient;
 use serde::Serialize;
 use tenant_sync_core::config::Config;
-use time::OffsetDateTime;
+use tenant_sync_core::worker::{self, SwitchChange};
 
 use crate::context::{Context, Usage};
 use crate::output::{instant, table};
@@ -76,7 +75,7 @@ pub(crate) fn run(context: &Context, args: Args) -> anyhow::Result<ExitCode> {
             set(context, &config, args).await?;
         }
         let internal = context.internal(&config).await?;
-        let switches = read(&internal.get().await?).await?;
+        let switches = shown(worker::switches(&internal.get().await?).await?);
         context.output.result(&switches, lines)?;
         Ok(ExitCode::SUCCESS)
     })
@@ -92,52 +91,20 @@ async fn set(context: &Context, config: &Config, args: &SetArgs) -> anyhow::Resu
     let by = args.by.clone().or_else(|| std::env::var("USER").ok()).filter(|name| !name.is_empty());
     let internal = context.internal(config).await?;
     let [sequencer, poller, sync_engine, requests] = wanted;
-    internal
-        .get()
-        .await?
-        .execute(
-            r#"insert into "Fusebox" as f
-                 ("sequencerEnabled", "pollerEnabled", "syncEngineEnabled", "requestsEnabled", "updatedBy")
-               values (coalesce($1, true), coalesce($2, true), coalesce($3, true), coalesce($4, true), $5)
-               on conflict ("id") do update set
-                 "sequencerEnabled" = coalesce($1, f."sequencerEnabled"),
-                 "pollerEnabled" = coalesce($2, f."pollerEnabled"),
-                 "syncEngineEnabled" = coalesce($3, f."syncEngineEnabled"),
-                 "requestsEnabled" = coalesce($4, f."requestsEnabled"),
-                 "updatedAt" = now(), "updatedBy" = excluded."updatedBy""#,
-            &[&sequencer, &poller, &sync_engine, &requests, &by],
-        )
-        .await?;
+    let change = SwitchChange { sequencer, poller, sync_engine, requests };
+    worker::throw_switches(&internal.get().await?, change, by.as_deref()).await?;
     Ok(())
 }
 
-async fn read<C: GenericClient>(client: &C) -> anyhow::Result<Switches> {
-    let row = client
-        .query_opt(
-            r#"select "sequencerEnabled", "pollerEnabled", "syncEngineEnabled", "requestsEnabled", "updatedAt",
-                      "updatedBy" from "Fusebox" limit 1"#,
-            &[],
-        )
-        .await?;
-    // No row: nobody ever threw a switch, and workers take all as on.
-    let Some(row) = row else {
-        return Ok(Switches {
-            sequencer_enabled: true,
-            poller_enabled: true,
-            sync_engine_enabled: true,
-            requests_enabled: true,
-            updated_at: None,
-            updated_by: None,
-        });
-    };
-    Ok(Switches {
-        sequencer_enabled: row.try_get(0)?,
-        poller_enabled: row.try_get(1)?,
-        sync_engine_enabled: row.try_get(2)?,
-        requests_enabled: row.try_get(3)?,
-        updated_at: row.try_get::<_, Option<OffsetDateTime>>(4)?.map(instant),
-        updated_by: row.try_get(5)?,
-    })
+fn shown(switches: worker::Switches) -> Switches {
+    Switches {
+        sequencer_enabled: switches.sequencer,
+        poller_enabled: switches.poller,
+        sync_engine_enabled: switches.sync_engine,
+        requests_enabled: switches.requests,
+        updated_at: switches.updated_at.map(instant),
+        updated_by: switches.updated_by,
+    }
 }
 
 fn lines(switches: &Switches) -> String {

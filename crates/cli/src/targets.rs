@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-pub(crate) use desk::{Checked, Desk};
+pub(crate) use desk::Desk;
 pub(crate) use options::read_input;
 pub(crate) use report::explain;
 

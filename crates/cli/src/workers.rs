@@ -45,7 +45,7 @@ pub(crate) async fn migrate(config: &Config, shutdown: &CancellationToken) -> an
     }
 }
 
-/// Runs a sequencer, a poller, a sync worker and a request worker until `shutdown`, or until one of them ends: it takes the
+/// Runs a sequencer, a poller, a sync worker and a request worker, and a console if it has a key, until `shutdown`, or until one of them ends: it takes the
 /// others with it.
 pub(crate) async fn run(config: &Arc<Config>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let stopping = shutdown.child_token();
@@ -56,6 +56,10 @@ pub(crate) async fn run(config: &Arc<Config>, shutdown: &CancellationToken) -> a
     workers.spawn(async move { ("sequencer", sequencer.await) });
     let poller = tenant_sync_poller::run(Arc::clone(&quiet), stopping.clone());
     workers.spawn(async move { ("poller", poller.await) });
+    if !quiet.console.admin_keys.is_empty() {
+        let console = tenant_sync_console::run(Arc::clone(&quiet), stopping.clone());
+        workers.spawn(async move { ("console", Box::pin(console).await) });
+    }
     let sync_worker = tenant_sync_sync_worker::run(Arc::clone(config), stopping.clone());
     workers.spawn(async move { ("sync-worker", Box::pin(sync_worker).await) });
     let request_worker = tenant_sync_request_worker::run(quiet, stopping.clone());

@@ -1,4 +1,8 @@
-//! What the readers of sequenced relations must say for their statements to stay cheap.
+//! One pass of the sequencer, and what the readers of sequenced relations must say for their statements to stay cheap.
+
+mod pass;
+
+pub use pass::{Outcome, Pass, pass};
 
 /// The condition that a row of a sequenced relation waits for its id, for statements that look at one tenant.
 ///

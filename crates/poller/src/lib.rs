@@ -24,7 +24,7 @@ use tenant_sync_core::config::Config;
 use tenant_sync_core::outbox::NOTIFY_CHANNEL;
 use tenant_sync_core::queue::{self, Broker, Publisher};
 use tenant_sync_core::worker::backoff::Reconnect;
-use tenant_sync_core::worker::{Kind, Switch, Worker, finish_step, listen};
+use tenant_sync_core::worker::{Activity, Kind, Switch, Worker, finish_step, listen};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -74,9 +74,9 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
     // The link outlives the claims, so that the last ones can be published or are seen to fail.
     let claims_done = CancellationToken::new();
     worker.spawn("publisher", link.run(claims_done.clone()));
-    let interval = config.poller.poll_interval;
+    let (interval, activity) = (config.poller.poll_interval, worker.activity());
     worker.spawn("claims", async move {
-        claims(poller, publisher, wake, interval, stopping).await;
+        claims(poller, publisher, wake, interval, activity, stopping).await;
         claims_done.cancel();
         Ok::<_, std::convert::Infallible>(())
     });
@@ -88,6 +88,7 @@ async fn claims(
     mut publisher: Publisher,
     wake: Arc<Notify>,
     interval: Duration,
+    activity: Activity,
     stopping: CancellationToken,
 ) {
     let mut faults = Reconnect::default();
@@ -96,6 +97,11 @@ async fn claims(
         // Armed before the query: whoever asks while we look wakes us afterwards.
         let woken = wake.notified();
         let Some(tick) = finish_step(&stopping, STOP_WITHIN, poller.tick()).await else { break };
+        match &tick {
+            Ok(Tick::Claimed(handed)) => activity.note(handed.published as u64),
+            Ok(Tick::Idle) => activity.note(0),
+            Ok(Tick::SwitchedOff | Tick::NoBroker) | Err(_) => {}
+        }
         let wait = match tick {
             Ok(Tick::Claimed(handed)) if handed.more => continue,
             Ok(_) => interval,

@@ -7,7 +7,6 @@
 //! One is active: the lock is taken without blocking and held to commit. Others stand by and try as often.
 
 mod feed;
-mod pass;
 mod purge;
 mod register;
 
@@ -19,14 +18,14 @@ use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::mapping;
 use tenant_sync_core::worker::backoff::Reconnect;
-use tenant_sync_core::worker::{Fusebox, Kind, Switch, Worker, finish_step};
+use tenant_sync_core::worker::{Activity, Fusebox, Kind, Switch, Worker, finish_step};
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 pub use feed::{Reads, follow_partitions, heal, purge_all};
-pub use pass::{Outcome, Pass, pass};
 pub use purge::{Purged, purge};
 pub use register::{Registered, register};
+pub use tenant_sync_core::sequence::{Outcome, Pass, pass};
 
 /// A pass that is still running this long after the sequencer was asked to stop is left to the server.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
@@ -54,7 +53,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         "feed",
         feed::run(Arc::clone(&config), internal.clone(), worker.fusebox(), reads, stopping.clone()),
     );
-    worker.spawn("passes", passes(config, internal, worker.fusebox(), stopping));
+    worker.spawn("passes", passes(config, internal, worker.fusebox(), worker.activity(), stopping));
     Ok(worker.run().await?)
 }
 
@@ -62,6 +61,7 @@ async fn passes(
     config: Arc<Config>,
     internal: Internal,
     fusebox: Arc<Fusebox>,
+    activity: Activity,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut faults = Reconnect::default();
@@ -69,6 +69,11 @@ async fn passes(
     while !stopping.is_cancelled() {
         let pass = finish_step(&stopping, STOP_WITHIN, tick(&config, &internal, &fusebox));
         let Some(pass) = pass.await else { break };
+        if let Ok(pass) = &pass
+            && pass.outcome != Outcome::Disabled
+        {
+            activity.note(pass.rows_given.unsigned_abs());
+        }
         let wait = match pass {
             // A full pass is followed by the next at once.
             Ok(pass) if pass.more => Duration::ZERO,

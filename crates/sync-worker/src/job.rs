@@ -10,6 +10,7 @@ use tenant_sync_core::outbox::{self, Finished, Held as Request, Renewed, Taken};
 use tenant_sync_core::queue::Job;
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::target::class::{ErrorClass, TargetFault};
+use tenant_sync_core::worker::Activity;
 use tenant_sync_core::worker::backoff::full_jitter;
 use tenant_sync_core::worker::failpoint;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,7 @@ pub(crate) struct Jobs {
     pub(crate) sessions: Sessions,
     pub(crate) aside: Aside,
     pub(crate) stopping: CancellationToken,
+    pub(crate) activity: Activity,
 }
 
 /// What became of a job.
@@ -240,6 +242,7 @@ impl Jobs {
         report: &Report,
     ) -> Result<Outcome, DbError> {
         metrics::counter!("tenant_sync_rows_written_total").increment(report.rows);
+        self.activity.note(report.rows);
         // The target has it; whether the request's row says so, too, is not sure yet.
         let _ = failpoint::reach("sync.before_finish").await;
         let client = self.internal.get().await?;

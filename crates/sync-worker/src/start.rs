@@ -51,6 +51,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         aside: crate::aside::Aside::default(),
         sessions: Sessions::new(worker.internal().clone(), dialer, worker.id(), &config.sync),
         stopping: worker.stopping(),
+        activity: worker.activity(),
         config: Arc::clone(&config),
     });
 

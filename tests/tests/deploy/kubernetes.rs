@@ -124,7 +124,7 @@ fn a_typo_is_found() {
         ("[\"db\",\"migrate\"]", "[\"db\",\"migrat\"]", "does not take [\"db\", \"migrat\"]"),
         ("\"enableServiceLinks\":false", "\"enableServiceLinks\":true", "enableServiceLinks must be false"),
         ("\"terminationGracePeriodSeconds\":20", "\"terminationGracePeriodSeconds\":8", "may need"),
-        ("\"memory\":\"1Gi\"", "\"memory\":\"256Mi\"", "slices may take"),
+        ("\"memory\":\"1Gi\"", "\"memory\":\"256Mi\"", "what it works on may take"),
         ("\"targetPort\":\"health\"", "\"targetPort\":\"healthy\"", "no port \"healthy\""),
         ("\"port\":\"health\"", "\"port\":\"metrics\"", "no port \"metrics\""),
         ("\"key\":\"database-url\"", "\"key\":\"url\"", "tells nobody to make"),

@@ -116,15 +116,19 @@ fn of_worker(all: &Manifests, pod: &Pod, container: &Value, config: &Config) -> 
     if container["readinessProbe"]["timeoutSeconds"].as_u64().unwrap_or(1) <= 2 {
         found.push("readinessProbe gives up before the worker does, which asks for 2 s".to_owned());
     }
-    let needed = if image(container).as_deref() == Some("sync-worker") {
+    let needed = match image(container).as_deref() {
         // The slice that is written, and the next, which is read meanwhile.
-        2 * config.sync.batch_bytes * usize::from(config.sync.concurrency)
-    } else {
-        0
+        Some("sync-worker") => 2 * config.sync.batch_bytes * usize::from(config.sync.concurrency),
+        Some("request-worker") => {
+            let requests = usize::from(config.requests.concurrency)
+                * usize::try_from(config.requests.parallelism).unwrap_or(1);
+            requests * (config.requests.max_body_bytes + config.requests.response_bytes)
+        }
+        _ => 0,
     };
     let limit = bytes(&text(&container["resources"]["limits"]["memory"])).unwrap_or_default();
     if limit < needed {
-        found.push(format!("slices may take {needed} bytes, resources.limits.memory is {limit}"));
+        found.push(format!("what it works on may take {needed} bytes, resources.limits.memory is {limit}"));
     }
     found
 }

@@ -10,6 +10,7 @@
 mod advanced;
 mod basics;
 mod cli;
+mod console;
 mod dial;
 mod faults;
 mod kit;

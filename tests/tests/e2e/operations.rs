@@ -100,22 +100,32 @@ fn folded(file: &str, key: &str) -> String {
 #[tokio::test]
 async fn the_scaler_sees_the_age_of_the_oldest_job() {
     let stack = Stack::start().await;
-    let query = folded("deploy/k8s/components/keda/sync-worker.yaml", "query");
-    let age = async || stack.internal().value(&query).await.parse::<f64>().expect("a number");
-    assert!(age().await.abs() < 0.001);
     let tenant = Tenant::create(&stack).await;
     tenant.target(stack.external(0)).add().await.try_now().await;
-    let request = |set: &str| format!(r#"update "OutgoingRequest" set {set}"#);
-    // It waits in the table.
-    stack.internal().sql(&request(r#""dueAt" = now() - interval '60 s'"#)).await;
-    assert!((60.0..90.0).contains(&age().await), "{}", age().await);
-    // It waits in a queue.
+    sees_the_age(&stack, "sync-worker").await;
+    stack.internal().sql(r#"delete from "OutgoingRequest""#).await;
+    let delivery = r#"insert into "HttpDestination" ("origin") values ('https://example.com');
+        insert into "OutgoingRequest" ("kind", "destinationId") select 'delivery', "id" from "HttpDestination""#;
+    stack.internal().sql(delivery).await;
+    sees_the_age(&stack, "request-worker").await;
+}
+
+/// There is one row, which waits in different ways.
+async fn sees_the_age(stack: &Stack, program: &str) {
+    let query = folded(&format!("deploy/k8s/components/keda/{program}.yaml"), "query");
+    let age = async |set: &str| {
+        stack.internal().sql(&format!(r#"update "OutgoingRequest" set {set}"#)).await;
+        stack.internal().value(&query).await.parse::<f64>().expect("a number")
+    };
+    let later = age(r#""dueAt" = now() + interval '60 s'"#).await;
+    assert!(later.abs() < 0.001, "{later}: it is not due");
+    let in_the_table = age(r#""dueAt" = now() - interval '60 s'"#).await;
+    assert!((60.0..90.0).contains(&in_the_table), "{in_the_table}");
     let queued = r#""dueAt" = now() + interval '20 s', "startedFulfillingAt" = now() - interval '10 s'"#;
-    stack.internal().sql(&request(queued)).await;
-    assert!((10.0..40.0).contains(&age().await), "{}", age().await);
-    // Somebody works on it, or it is tried again later.
-    stack.internal().sql(&request(r#""runningSince" = now()"#)).await;
-    assert!(age().await.abs() < 0.001);
+    let in_a_queue = age(queued).await;
+    assert!((10.0..40.0).contains(&in_a_queue), "{in_a_queue}");
+    let running = age(r#""runningSince" = now()"#).await;
+    assert!(running.abs() < 0.001, "{running}: somebody works on it");
 }
 
 #[tokio::test]

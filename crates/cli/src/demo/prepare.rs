@@ -93,11 +93,11 @@ pub(super) async fn prepare(services: &Services, config: &Config, output: Output
     let receiver = add_trigger(&desk).await?;
     output.progress(&format!("1 trigger: each changed user is told to {}, signed\n", receiver.url()));
     let schema = config.sync.schema.clone();
-    Ok(Stage { internal, mappings: desk.mappings, tenancies, targets, schema, receiver })
+    Ok(Stage { internal, mappings: desk.mappings.clone(), tenancies, targets, schema, receiver })
 }
 
 /// A trigger for the users of all tenancies, and a receiver of its events in this process.
-async fn add_trigger(desk: &Desk<'_>) -> anyhow::Result<Receiver> {
+async fn add_trigger(desk: &Desk) -> anyhow::Result<Receiver> {
     let mut receiver = Receiver::bind().await?;
     let trigger = NewTrigger {
         tenancy_id: None,
@@ -133,7 +133,7 @@ async fn add_trigger(desk: &Desk<'_>) -> anyhow::Result<Receiver> {
 }
 
 async fn add_target(
-    desk: &Desk<'_>,
+    desk: &Desk,
     services: &Services,
     tenancy: &Seeded,
     id: &str,

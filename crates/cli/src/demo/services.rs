@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -30,6 +31,9 @@ pub(super) struct Services {
     management: Option<String>,
     /// Of the visitor.
     password: String,
+    /// Of the console.
+    admin_key: String,
+    console: SocketAddr,
 }
 
 impl Services {
@@ -48,13 +52,15 @@ impl Services {
             amqp: need("AMQP_URL")?,
             management: read("MANAGEMENT_URL"),
             password: Uuid::new_v4().simple().to_string(),
+            admin_key: Uuid::new_v4().simple().to_string(),
+            console: free_address().map_err(|error| Usage(format!("no port is free: {error}")))?,
         })
     }
 
     /// A configuration of the demo's own: nothing of the visitor's file or environment is in it.
     pub(super) fn config(&self) -> anyhow::Result<Config> {
         let filter = if std::io::stdout().is_terminal() { "error" } else { "warn" };
-        let settings = [
+        let mut settings = vec![
             ("DEPLOYMENT__NAME", "demo".to_owned()),
             ("DATABASE__URL", with_database(self.internal.expose_secret(), INTERNAL)),
             ("DATABASE__AUTO_MIGRATE", "true".to_owned()),
@@ -65,8 +71,11 @@ impl Services {
             ("NETWORK__TLS", "disable".to_owned()),
             ("REQUESTS__ALLOW_HTTP", "true".to_owned()),
             ("LOG__FILTER", filter.to_owned()),
+            ("CONSOLE__LISTEN", self.console.to_string()),
+            ("CONSOLE__ADMIN_KEYS", format!("demo:{}", self.admin_key)),
         ];
-        let settings = settings.map(|(key, value)| (format!("TENANT_SYNC_{key}"), value));
+        settings.extend(self.management.clone().map(|url| ("RABBITMQ__MANAGEMENT_URL", url)));
+        let settings = settings.into_iter().map(|(key, value)| (format!("TENANT_SYNC_{key}"), value));
         // An empty file, so that no tenant-sync.toml is read.
         Ok(Config::from_sources(Some(Path::new("/dev/null")), settings)?)
     }
@@ -112,6 +121,11 @@ impl Services {
         text
     }
 
+    /// Where the console is, and the key to it.
+    pub(super) fn how_to_operate(&self) -> String {
+        format!("\nDashboard   http://{}   key: {}\n", self.console, self.admin_key)
+    }
+
     fn visitor_url(&self, server: &SecretString, database: &str) -> String {
         let url = with_database(server.expose_secret(), database);
         let place = url.rsplit_once('@').map_or("", |(_, place)| place);
@@ -144,6 +158,11 @@ impl Services {
         anyhow::ensure!(answer.starts_with(b"HTTP/1.1 20"), "the broker refused");
         Ok(())
     }
+}
+
+/// A port of this machine that nobody listens on right now.
+fn free_address() -> std::io::Result<SocketAddr> {
+    std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 /// A session as the server's administrator; ended when the client is dropped.

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::registry::tenancies::{self, NewTenancy, TenancyRef};
-use tenant_sync_core::registry::{Settings, target_key, targets};
+use tenant_sync_core::registry::{Checked, Settings, target_key, targets};
 use tenant_sync_core::target::check::CheckReport;
 use uuid::Uuid;
 
+use super::Desk;
 use super::desk::no_such_target;
 use super::options::{Options, read_url};
 use super::report::{TargetLine, explain, summary};
-use super::{Checked, Desk};
 use crate::context::{Context, Usage};
 use crate::output;
 use crate::tenancies::{Named, warn_of_strangers};
@@ -101,7 +101,7 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
 /// Prints the outcome: the target as it is stored, or why it is not.
 pub(super) async fn finish(
     context: &Context,
-    desk: &Desk<'_>,
+    desk: &Desk,
     key: &tenant_sync_core::outbox::TargetKey,
     checked: Checked,
     done: &str,

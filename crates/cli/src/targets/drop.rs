@@ -85,14 +85,14 @@ fn agreed(args: &Args, target: &Target) -> Result<(), Usage> {
 
 /// Pauses the target, waits for a turn that is running, and drops what is ours. If that fails the target is as
 /// it was.
-async fn withdraw_ours(desk: &Desk<'_>, target: &Target) -> anyhow::Result<Withdrawn> {
+async fn withdraw_ours(desk: &Desk, target: &Target) -> anyhow::Result<Withdrawn> {
     let settings = target.settings.opened(&target.key, &desk.keys)?;
     let url = settings.checked(&desk.mappings)?;
     targets::pause(&desk.internal.get().await?, &target.key).await?;
     let dropped = async {
         quiet(desk, &target.key).await?;
         let own_root = settings.ca_certificates.as_deref();
-        let session = desk.dialer().connect(&url, own_root, "tenant-sync remove").await.map_err(|error| {
+        let session = desk.dialer.connect(&url, own_root, "tenant-sync remove").await.map_err(|error| {
             anyhow!(
                 "{} {} Nothing was removed; without --drop the target can be removed all the same",
                 error.fault(),
@@ -113,7 +113,7 @@ async fn withdraw_ours(desk: &Desk<'_>, target: &Target) -> anyhow::Result<Withd
 
 /// Waits until no worker is in the middle of a turn; no new one begins while the target is paused. Workers tell
 /// nobody, so this looks.
-async fn quiet(desk: &Desk<'_>, key: &TargetKey) -> anyhow::Result<()> {
+async fn quiet(desk: &Desk, key: &TargetKey) -> anyhow::Result<()> {
     let deadline = Instant::now() + RUNNING_MAX;
     while outbox::is_running(&desk.internal.get().await?, key).await? {
         if Instant::now() > deadline {

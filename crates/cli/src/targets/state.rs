@@ -24,7 +24,7 @@ pub(super) async fn resume(context: &Context, config: &Config, one: &One) -> any
     print(context, &desk, one, "resumed").await
 }
 
-async fn print(context: &Context, desk: &Desk<'_>, one: &One, done: &str) -> anyhow::Result<ExitCode> {
+async fn print(context: &Context, desk: &Desk, one: &One, done: &str) -> anyhow::Result<ExitCode> {
     let line = TargetLine::new(&desk.find(one).await?, &desk.config.sync.schema);
     context.output.result(&line, |line| format!("{} of {}: {done}", line.id, line.tenancy_id))?;
     Ok(ExitCode::SUCCESS)

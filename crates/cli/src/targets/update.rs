@@ -59,7 +59,7 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
     finish(context, &desk, &target.key, checked, "updated").await
 }
 
-fn stored_url(desk: &Desk<'_>, target: &Target) -> Result<secrecy::SecretString, SettingsError> {
+fn stored_url(desk: &Desk, target: &Target) -> Result<secrecy::SecretString, SettingsError> {
     Ok(target.settings.opened(&target.key, &desk.keys)?.url)
 }
 

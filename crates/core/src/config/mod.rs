@@ -17,8 +17,8 @@ use serde::Deserialize;
 
 pub use explain::{REDACTED, Setting, explain};
 pub use sections::{
-    Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Requests, Secrets,
-    Sequencer, Sync, TlsFloor,
+    Console, Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Requests,
+    Secrets, Sequencer, Sync, TlsFloor,
 };
 pub use source::ConfigError;
 
@@ -49,6 +49,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Which targets may be dialled.
     pub network: Network,
+    /// The admin API and the dashboard.
+    pub console: Console,
     /// The health endpoint.
     pub health: Health,
     /// Logging.
@@ -95,6 +97,9 @@ impl Config {
             ("requests.connect_timeout", self.requests.connect_timeout),
             ("requests.timeout", self.requests.timeout),
             ("requests.breaker_base", self.requests.breaker_base),
+            ("console.session_lifetime", self.console.session_lifetime),
+            ("console.query_timeout", self.console.query_timeout),
+            ("console.sample_interval", self.console.sample_interval),
         ];
         if let Some((key, _)) = zero.iter().find(|(_, value)| value.is_zero()) {
             return Err(ConfigError::Invalid {

@@ -272,6 +272,45 @@ pub enum TlsFloor {
     VerifyFull,
 }
 
+/// `[console]`: the admin API and the dashboard.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Console {
+    /// Where it listens.
+    #[serde(deserialize_with = "address")]
+    pub listen: SocketAddr,
+    /// `name:key`; the name is what the audit log shows.
+    #[serde(default, deserialize_with = "secret_list")]
+    pub admin_keys: Vec<SecretString>,
+    /// How long a login to the dashboard lasts.
+    #[serde(deserialize_with = "duration")]
+    pub session_lifetime: Duration,
+    /// Wrong keys from one address in a minute, after which it has to wait.
+    #[serde(deserialize_with = "count")]
+    pub login_failures: u32,
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    #[serde(deserialize_with = "cidrs")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Longest body of a request.
+    #[serde(deserialize_with = "bytes")]
+    pub max_body_bytes: usize,
+    /// Longest time of one statement in the internal Postgres.
+    #[serde(deserialize_with = "duration")]
+    pub query_timeout: Duration,
+    /// Requests in progress at once.
+    #[serde(deserialize_with = "count")]
+    pub max_requests: usize,
+    /// Open streams of events at once.
+    #[serde(deserialize_with = "count")]
+    pub max_streams: usize,
+    /// How often a sample for the charts is taken.
+    #[serde(deserialize_with = "duration")]
+    pub sample_interval: Duration,
+    /// How long the audit log is kept.
+    #[serde(deserialize_with = "duration")]
+    pub audit_retention: Duration,
+}
+
 /// `[health]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -304,6 +343,10 @@ pub enum LogFormat {
 
 fn path_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
     Ok(text_or_none(d)?.map(PathBuf::from))
+}
+
+fn address<'de, D: Deserializer<'de>>(d: D) -> Result<SocketAddr, D::Error> {
+    parsed(d, "an address such as \"127.0.0.1:8080\"", |t| t.parse().ok())
 }
 
 fn address_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<SocketAddr>, D::Error> {

@@ -38,11 +38,11 @@ pub struct Target {
     pub updated_at: OffsetDateTime,
 }
 
-const COLUMNS: &str = r#""tenancyId", "id", "keyId", "connectionString", "displayUrl", "schema", "mappings",
+pub(super) const COLUMNS: &str = r#""tenancyId", "id", "keyId", "connectionString", "displayUrl", "schema", "mappings",
     "readRoles", "caCertificates", "state", "lastError", "lastErrorClass", "consecutiveFailures",
     "nextAttemptAt", "lastSuccessAt", "createdAt", "updatedAt""#;
 
-fn read(row: &Row) -> Result<Target, Error> {
+pub(super) fn read(row: &Row) -> Result<Target, Error> {
     let key_id: Option<String> = row.try_get(2)?;
     let bytes: Option<Vec<u8>> = row.try_get(3)?;
     Ok(Target {

@@ -1,6 +1,6 @@
 //! Every statement on "Project" and "Tenancy".
 
-use deadpool_postgres::{GenericClient, Object};
+use deadpool_postgres::{GenericClient, Object, Transaction};
 use time::OffsetDateTime;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
@@ -66,10 +66,10 @@ pub enum Removal {
     Unknown,
 }
 
-const COLUMNS: &str = r#"t."id", t."projectId", t."branchId", t."tenantKey", t."createdAt",
+pub(super) const COLUMNS: &str = r#"t."id", t."projectId", t."branchId", t."tenantKey", t."createdAt",
     (select count(*) from "ExternalDatabase" d where d."tenancyId" = t."id")"#;
 
-fn read(row: &Row) -> Result<Tenancy, Error> {
+pub(super) fn read(row: &Row) -> Result<Tenancy, Error> {
     Ok(Tenancy {
         id: row.try_get(0)?,
         project_id: row.try_get(1)?,
@@ -150,6 +150,18 @@ pub async fn create<C: GenericClient>(client: &C, new: NewTenancy<'_>) -> Result
 /// Postgres does; then nothing was removed.
 pub async fn remove(client: &mut Object, id: Uuid) -> Result<Removal, Error> {
     let transaction = client.transaction().await?;
+    let removal = remove_in(&transaction, id).await?;
+    if removal == Removal::Removed {
+        transaction.commit().await?;
+    }
+    Ok(removal)
+}
+
+/// The same in a transaction of the caller's.
+///
+/// # Errors
+/// Postgres does.
+pub async fn remove_in(transaction: &Transaction<'_>, id: Uuid) -> Result<Removal, Error> {
     transaction.batch_execute("set local statement_timeout = 0; set local lock_timeout = '10s'").await?;
     let locked = transaction.query_opt(r#"select from "Tenancy" where "id" = $1 for update"#, &[&id]).await?;
     if locked.is_none() {
@@ -163,6 +175,5 @@ pub async fn remove(client: &mut Object, id: Uuid) -> Result<Removal, Error> {
         return Ok(Removal::HasTargets(ids));
     }
     transaction.execute(r#"delete from "Tenancy" where "id" = $1"#, &[&id]).await?;
-    transaction.commit().await?;
     Ok(Removal::Removed)
 }

@@ -18,6 +18,7 @@
 //! - While a mapping is filled: the time since the fill began (was asked for; since the target was added).
 
 mod lag;
+pub mod road;
 mod sql;
 
 use std::collections::HashMap;
@@ -97,8 +98,23 @@ pub async fn read(
     mappings: &[Mapping],
     filter: &Filter,
 ) -> Result<Vec<TargetStatus>, DbError> {
+    let found = targets::list(&internal.get().await?, filter).await?;
+    read_of(internal, mappings, found, BACKLOG_MAX).await
+}
+
+/// The status of these targets, in their order. Backlogs are counted up to `backlog_max` (at most [`BACKLOG_MAX`]),
+/// which bounds what a target costs.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_of(
+    internal: &Internal,
+    mappings: &[Mapping],
+    found: Vec<Target>,
+    backlog_max: i64,
+) -> Result<Vec<TargetStatus>, DbError> {
     let mut client = internal.get().await?;
-    let found = targets::list(&client, filter).await?;
+    let backlog_max = backlog_max.clamp(1, BACKLOG_MAX);
     let mut statements = Vec::with_capacity(mappings.len());
     for mapping in mappings {
         let types = sql::types(&client, mapping).await?;
@@ -118,7 +134,7 @@ pub async fn read(
                 "set local enable_seqscan = off; set local jit = off; set local row_security = off",
             )
             .await?;
-        all.extend(read_page(&snapshot, &statements, page).await?);
+        all.extend(read_page(&snapshot, &statements, page, backlog_max).await?);
         snapshot.commit().await?;
     }
     Ok(all)
@@ -128,6 +144,7 @@ async fn read_page(
     snapshot: &Transaction<'_>,
     statements: &[(&Mapping, Option<String>)],
     page: &[Target],
+    backlog_max: i64,
 ) -> Result<Vec<TargetStatus>, Error> {
     let now: OffsetDateTime = snapshot.query_one("select now()", &[]).await?.try_get(0)?;
     let progress = read_progress(snapshot, page).await?;
@@ -153,7 +170,7 @@ async fn read_page(
             .collect();
         let asked: Vec<_> = wanted.iter().map(|at| page[*at].key.tenancy_id).zip(&standings).collect();
         let counts = match statement {
-            Some(statement) => sql::count(snapshot, statement, &asked).await?,
+            Some(statement) => sql::count(snapshot, statement, &asked, backlog_max).await?,
             None => vec![Counts { unknown: true, cut: true, ..Counts::default() }; asked.len()],
         };
         if ledger.is_none() && counts.iter().any(Counts::needs_ledger) {
@@ -161,7 +178,7 @@ async fn read_page(
         }
         for ((at, standing), counts) in wanted.into_iter().zip(&standings).zip(&counts) {
             let facts = Facts { now, created_at: page[at].created_at, standing, counts };
-            all[at].mappings.push(mapping_status(mapping, facts, ledger.as_ref()));
+            all[at].mappings.push(mapping_status(mapping, facts, ledger.as_ref(), backlog_max));
         }
     }
     Ok(all)
@@ -171,14 +188,19 @@ fn goes_to(mapping: &Mapping, target: &Target) -> bool {
     target.settings.mappings.as_ref().is_none_or(|names| names.contains(&mapping.name))
 }
 
-fn mapping_status(mapping: &Mapping, facts: Facts<'_>, ledger: Option<&Ledger>) -> MappingStatus {
+fn mapping_status(
+    mapping: &Mapping,
+    facts: Facts<'_>,
+    ledger: Option<&Ledger>,
+    backlog_max: i64,
+) -> MappingStatus {
     let standing = facts.standing;
     let total = facts.counts.total();
     MappingStatus {
         name: mapping.name.clone(),
         last_synced_sequence_id: standing.watermark,
-        backlog_rows: total.min(BACKLOG_MAX),
-        backlog_is_at_least: total > BACKLOG_MAX || facts.counts.cut,
+        backlog_rows: total.min(backlog_max),
+        backlog_is_at_least: total > backlog_max || facts.counts.cut,
         lag: lag::lag(facts, ledger),
         complete_as_of: standing.complete_as_of,
         filling: standing.filling || !standing.set_up,

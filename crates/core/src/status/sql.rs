@@ -4,12 +4,12 @@ use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
-use super::{BACKLOG_MAX, Progress};
+use super::Progress;
 use crate::mapping::names::{quote_ident, quote_literal};
 use crate::mapping::{Mapping, key_columns, of_tenant};
 use crate::sequence::waits_for_id;
 
-/// What a mapping lacks in one target. No count exceeds [`BACKLOG_MAX`] by more than one.
+/// What a mapping lacks in one target. No count exceeds the limit by more than one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// Rows and tombstones above the watermark.
@@ -220,6 +220,7 @@ pub(super) async fn count(
     snapshot: &Transaction<'_>,
     statement: &str,
     asked: &[(Uuid, &Progress)],
+    backlog_max: i64,
 ) -> Result<Vec<Counts>, Error> {
     if asked.is_empty() {
         return Ok(Vec::new());
@@ -229,14 +230,14 @@ pub(super) async fn count(
     let set_up: Vec<bool> = asked.iter().map(|(_, p)| p.set_up).collect();
     let filling: Vec<bool> = asked.iter().map(|(_, p)| p.filling).collect();
     let positions: Vec<Option<&str>> = asked.iter().map(|(_, p)| p.fill_position.as_deref()).collect();
-    let limit = BACKLOG_MAX + 1;
+    let limit = backlog_max + 1;
     let statement = snapshot.prepare_cached(statement).await?;
     let rows =
         snapshot.query(&statement, &[&tenancies, &marks, &set_up, &filling, &positions, &limit]).await?;
-    rows.iter().map(read).collect()
+    rows.iter().map(|row| read(row, backlog_max)).collect()
 }
 
-fn read(row: &Row) -> Result<Counts, Error> {
+fn read(row: &Row, backlog_max: i64) -> Result<Counts, Error> {
     let number = |at: usize| row.try_get::<_, i64>(at);
     let maybe = |at: usize| row.try_get::<_, Option<i64>>(at);
     let (rows, gone, flagged, flagged_gone) = (number(0)?, number(2)?, number(4)?, number(6)?);
@@ -249,7 +250,7 @@ fn read(row: &Row) -> Result<Counts, Error> {
         flagged: (flagged + flagged_gone).max(touched),
         first_xid: [maybe(5)?, maybe(7)?, maybe(9)?].into_iter().flatten().min(),
         unfilled,
-        cut: longest > BACKLOG_MAX,
+        cut: longest > backlog_max,
         unknown: false,
     })
 }

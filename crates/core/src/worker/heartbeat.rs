@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::activity::{Activity, Before};
 use super::instance::Kind;
 use super::rounds::Rounds;
 use crate::db::{DbError, Internal};
@@ -45,23 +46,24 @@ pub(super) struct Heartbeat {
     pub(super) id: Arc<str>,
     pub(super) kind: Kind,
     pub(super) details: Details,
+    pub(super) activity: Activity,
 }
 
 impl Heartbeat {
     /// Beats until asked to stop. A beat that fails is told once and tried again.
     pub(super) async fn run(self, stopping: CancellationToken) -> Result<(), DbError> {
         let started_at = SystemTime::now();
-        let mut beats = 0_u32;
+        let (mut beats, mut before) = (0_u32, Before::now());
         let mut rounds = BEATS.begin(&stopping);
         while rounds.next().await {
             // A beat that is under way must not come after the goodbye.
-            rounds.step(self.beat(started_at, beats.is_multiple_of(PURGE_EVERY_BEATS))).await;
+            rounds.step(self.beat(started_at, &mut before, beats.is_multiple_of(PURGE_EVERY_BEATS))).await;
             beats = beats.wrapping_add(1);
         }
         Ok(())
     }
 
-    async fn beat(&self, started_at: SystemTime, purge: bool) -> Result<(), DbError> {
+    async fn beat(&self, started_at: SystemTime, before: &mut Before, purge: bool) -> Result<(), DbError> {
         let client = self.internal.get().await?;
         let upsert = client
             .prepare_cached(
@@ -70,7 +72,10 @@ impl Heartbeat {
                    on conflict (id) do update set "lastSeenAt" = now(), details = excluded.details"#,
             )
             .await?;
-        let details = self.details.get();
+        let mut details = self.details.get();
+        if let Some(details) = details.as_object_mut() {
+            details.extend(self.activity.describe(before));
+        }
         client
             .execute(&upsert, &[&&*self.id, &self.kind.name(), &crate::VERSION, &started_at, &details])
             .await?;

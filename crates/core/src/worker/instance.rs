@@ -13,6 +13,8 @@ pub enum Kind {
     SyncWorker,
     /// Sends HTTP requests.
     RequestWorker,
+    /// Serves the admin API and the dashboard.
+    Console,
 }
 
 impl Kind {
@@ -24,6 +26,7 @@ impl Kind {
             Self::Poller => "poller",
             Self::SyncWorker => "sync-worker",
             Self::RequestWorker => "request-worker",
+            Self::Console => "console",
         }
     }
 
@@ -38,6 +41,7 @@ impl Kind {
             Self::RequestWorker => {
                 "Consumes delivery jobs and sends HTTP requests: events, signed, and plain ones"
             }
+            Self::Console => "Serves the admin API and the dashboard",
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Activity;
 use super::fuse::Fusebox;
 use super::health::{self, Health};
 use super::heartbeat::{Details, Heartbeat};
@@ -50,6 +51,7 @@ pub struct Worker {
     started: Arc<AtomicBool>,
     fusebox: Arc<Fusebox>,
     details: Details,
+    activity: Activity,
     heartbeat: Heartbeat,
     tasks: Tasks,
 }
@@ -67,7 +69,7 @@ impl Worker {
     ) -> Result<Option<Self>, WorkerError> {
         let id: Arc<str> = instance_id().into();
         let internal = Internal::new(&config.database, kind.name())?;
-        let (health, details) = (Health::default(), Details::default());
+        let (health, details, activity) = (Health::default(), Details::default(), Activity::default());
         health.add_postgres(&internal);
         // Else it would be ready for a moment before its other dependencies are registered.
         let started = Arc::new(AtomicBool::new(false));
@@ -87,8 +89,13 @@ impl Worker {
             Schema::Usable => {}
             Schema::AskedToStop => return Ok(None),
         }
-        let heartbeat =
-            Heartbeat { internal: internal.clone(), id: Arc::clone(&id), kind, details: details.clone() };
+        let heartbeat = Heartbeat {
+            internal: internal.clone(),
+            id: Arc::clone(&id),
+            kind,
+            details: details.clone(),
+            activity: activity.clone(),
+        };
         tasks.spawn("heartbeat", heartbeat.clone().run(tasks.stopping()));
         let stopping = tasks.stopping();
         tasks.spawn("metrics upkeep", async move {
@@ -96,7 +103,7 @@ impl Worker {
             Ok::<_, std::convert::Infallible>(())
         });
         let fusebox = Arc::new(Fusebox::new(internal.clone()));
-        Ok(Some(Self { id, config, internal, health, started, fusebox, details, heartbeat, tasks }))
+        Ok(Some(Self { id, config, internal, health, started, fusebox, details, activity, heartbeat, tasks }))
     }
 
     /// `<host>-<pid>-<random>`: the id of the heartbeat row, part of connection and consumer names.
@@ -132,6 +139,12 @@ impl Worker {
     /// What the next heartbeat writes into `details`.
     pub fn set_details(&self, details: serde_json::Value) {
         self.details.set(details);
+    }
+
+    /// What it does, for its heartbeat.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        self.activity.clone()
     }
 
     /// Cancelled when this worker shall stop.

@@ -4,6 +4,7 @@
 //! spawns its named tasks on it and ends with [`Worker::run`]. Several workers can live in one process:
 //! nothing here but logging, metrics and failpoints belongs to the process.
 
+mod activity;
 pub mod backoff;
 pub mod failpoint;
 pub mod fuse;
@@ -20,8 +21,10 @@ mod rounds;
 mod run;
 mod schema;
 mod shutdown;
+mod switches;
 mod tasks;
 
+pub use activity::Activity;
 pub use fuse::{Fusebox, Switch};
 pub use health::Health;
 pub use instance::{Kind, instance_id};
@@ -29,4 +32,5 @@ pub use lifecycle::{Worker, WorkerError};
 pub use rounds::{Rounding, Rounds};
 pub use run::{main, main_with_once};
 pub use shutdown::finish_step;
+pub use switches::{SwitchChange, Switches, switches, throw_switches};
 pub use tasks::{TaskError, Tasks};

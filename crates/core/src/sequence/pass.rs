@@ -1,7 +1,7 @@
 //! One pass: a call of `backfill_null_sequence_ids`, which does everything in one transaction of its own.
 
+use crate::db::{DbError, Internal};
 use serde::Serialize;
-use tenant_sync_core::db::{DbError, Internal};
 
 /// What a pass did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,7 +38,9 @@ pub enum Outcome {
 }
 
 impl Pass {
-    pub(crate) fn disabled() -> Self {
+    /// Nothing was done, because the switch is off.
+    #[must_use]
+    pub fn disabled() -> Self {
         Self {
             outcome: Outcome::Disabled,
             rows_given: 0,

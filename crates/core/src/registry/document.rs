@@ -1,32 +1,75 @@
-//! The document of `config set`. Read strictly: an unknown field is refused by name, and no error repeats a value.
+//! The document that says what a tenancy's targets are. Read strictly: an unknown field is refused by name, and no
+//! error repeats a value.
 
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use tenant_sync_core::registry::Settings;
+
+use super::settings::Settings;
 
 /// Why a document is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(super) enum DocumentError {
+pub enum DocumentError {
+    /// It is no JSON.
     #[error("the document is not valid JSON (line {line}, column {column})")]
-    Json { line: usize, column: usize },
+    Json {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
+    /// A value is of another kind.
     #[error("{place} must be {expected}")]
-    Kind { place: String, expected: &'static str },
+    Kind {
+        /// Where.
+        place: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A field that does not exist.
     #[error("{place} has an unknown field {name:?}; known here: {known}")]
-    Unknown { place: String, name: String, known: &'static str },
+    Unknown {
+        /// Where.
+        place: String,
+        /// The field.
+        name: String,
+        /// The fields that exist.
+        known: &'static str,
+    },
+    /// A field is not there.
     #[error("{place} needs {name}")]
-    Missing { place: String, name: &'static str },
+    Missing {
+        /// Where.
+        place: String,
+        /// The field.
+        name: &'static str,
+    },
+    /// Both forms at once.
     #[error(
         "the document gives externalDatabases twice, nested and as the flat key \"dbSync.externalDatabases\""
     )]
     Twice,
 }
 
+impl DocumentError {
+    /// Where in the document.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        match self {
+            Self::Kind { place, .. } | Self::Unknown { place, .. } | Self::Missing { place, .. } => place,
+            Self::Json { .. } | Self::Twice => "the document",
+        }
+    }
+}
+
 const FLAT: &str = "dbSync.externalDatabases";
 
 /// The settings of each target, by id.
-pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Settings>, DocumentError> {
+///
+/// # Errors
+/// The first thing that is not understood, by its place.
+pub fn parse(text: &str) -> Result<BTreeMap<String, Settings>, DocumentError> {
     // A syntax error of serde_json names the place only; still, only the place is told.
     let document: Value = serde_json::from_str(text)
         .map_err(|error| DocumentError::Json { line: error.line(), column: error.column() })?;

@@ -1,0 +1,74 @@
+//! What all handlers share.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tenant_sync_core::config::Config;
+use tenant_sync_core::db::Internal;
+use tenant_sync_core::mapping;
+use tenant_sync_core::registry::Desk;
+use tenant_sync_core::secrets::Keyring;
+use tenant_sync_core::target::dial::Dialer;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::api;
+use crate::events::Events;
+use crate::status::Queues;
+
+/// Handle to what all handlers share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Console(Arc<Shared>);
+
+/// What is shared; reached through [`Console`].
+#[derive(Debug)]
+pub struct Shared {
+    /// The configuration.
+    pub(crate) config: Arc<Config>,
+    /// The internal Postgres; a statement ends after `console.query_timeout`.
+    pub(crate) internal: Internal,
+    /// Mappings, and the way to targets.
+    pub(crate) desk: Desk,
+    /// What RabbitMQ says of its queues.
+    pub(crate) queues: Queues,
+    /// Streams of events.
+    pub(crate) events: Events,
+    /// Keys, sessions and failed logins.
+    pub(crate) access: Access,
+    /// The OpenAPI document.
+    pub(crate) openapi: Arc<serde_json::Value>,
+    /// Cancelled when the console shall stop.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Deref for Console {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Console {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// Something in the configuration cannot be used.
+    pub fn new(config: Arc<Config>, stopping: CancellationToken) -> anyhow::Result<Self> {
+        let access = Access::new(&config.console)?;
+        let mut database = config.database.clone();
+        database.statement_timeout = config.console.query_timeout.min(database.statement_timeout);
+        let internal = Internal::new(&database, "console")?;
+        let desk = Desk {
+            config: Arc::clone(&config),
+            internal: internal.clone(),
+            mappings: mapping::load(&config)?,
+            keys: Keyring::from_config(&config.secrets.keys)?,
+            dialer: Dialer::new(&config.network, config.sync.connect_timeout)?,
+        };
+        let queues = Queues::new(&config.rabbitmq)?;
+        let events = Events::new(config.console.max_streams);
+        let openapi = api::document();
+        Ok(Self(Arc::new(Shared { config, internal, desk, queues, events, access, openapi, stopping })))
+    }
+}

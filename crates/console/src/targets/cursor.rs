@@ -1,0 +1,87 @@
+//! Cursors: where a list goes on, as text that callers hand back. They need no secrecy, only a strict reading.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tenant_sync_core::outbox::TargetKey;
+use tenant_sync_core::registry::browse::{TargetCursor, TenancyCursor};
+
+use crate::http::Problem;
+
+/// As text for a caller.
+pub(crate) fn write_target(cursor: &TargetCursor) -> String {
+    let TargetCursor { place, key } = cursor;
+    URL_SAFE_NO_PAD.encode(format!("{place} {} {}", key.tenancy_id, key.database_id))
+}
+
+/// # Errors
+/// It is none that we gave.
+pub(crate) fn read_target(text: &str) -> Result<TargetCursor, Problem> {
+    let parse = || {
+        let text = decode(text)?;
+        let mut parts = text.splitn(3, ' ');
+        let (place, tenancy_id, database_id) = (parts.next()?, parts.next()?, parts.next()?);
+        let key = TargetKey { tenancy_id: tenancy_id.parse().ok()?, database_id: database_id.to_owned() };
+        let place: i64 = place.parse().ok()?;
+        // What orders beside the key is a number of microseconds, or of failures.
+        (0..=i64::MAX / 2).contains(&place).then_some(TargetCursor { place, key })
+    };
+    parse().ok_or_else(unknown)
+}
+
+/// As text for a caller.
+pub(crate) fn write_tenancy(cursor: &TenancyCursor) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{} {}", cursor.id, cursor.text))
+}
+
+/// # Errors
+/// It is none that we gave.
+pub(crate) fn read_tenancy(text: &str) -> Result<TenancyCursor, Problem> {
+    let parse = || {
+        let text = decode(text)?;
+        let (id, text) = text.split_once(' ')?;
+        Some(TenancyCursor { id: id.parse().ok()?, text: text.to_owned() })
+    };
+    parse().ok_or_else(unknown)
+}
+
+/// A number as a cursor.
+pub(crate) fn write_number(number: i64) -> String {
+    URL_SAFE_NO_PAD.encode(number.to_string())
+}
+
+/// # Errors
+/// It is none that we gave.
+pub(crate) fn read_number(text: &str) -> Result<i64, Problem> {
+    decode(text).and_then(|text| text.parse().ok()).ok_or_else(unknown)
+}
+
+fn decode(text: &str) -> Option<String> {
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    (!text.contains('\0')).then_some(text)
+}
+
+fn unknown() -> Problem {
+    Problem::invalid("cursor", "is none that was given as nextCursor")
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_as_it_was_given() {
+        let target = TargetCursor {
+            place: 1_764_000_000_000_000,
+            key: TargetKey { tenancy_id: Uuid::from_u128(7), database_id: "main".into() },
+        };
+        assert_eq!(read_target(&write_target(&target)), Ok(target));
+        let tenancy = TenancyCursor { text: "a b".into(), id: Uuid::from_u128(9) };
+        assert_eq!(read_tenancy(&write_tenancy(&tenancy)), Ok(tenancy));
+        assert_eq!(read_number(&write_number(-5)), Ok(-5));
+        for bad in ["", "x", "!!", &URL_SAFE_NO_PAD.encode("1 2 3"), &URL_SAFE_NO_PAD.encode("-1")] {
+            assert!(read_target(bad).is_err() && read_tenancy(bad).is_err(), "{bad}");
+        }
+    }
+}

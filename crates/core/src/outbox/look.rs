@@ -1,0 +1,94 @@
+//! How full the outbox is, for people and charts. Counts are bounded.
+
+use deadpool_postgres::GenericClient;
+use time::OffsetDateTime;
+use tokio_postgres::Error;
+use uuid::Uuid;
+
+use super::TargetKey;
+
+/// Requests are counted up to here, in each state.
+pub const COUNT_MAX: i64 = 10_000;
+
+/// How many requests to sync are in which state; each count at most [`COUNT_MAX`] + 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// Due, and nobody has taken them up.
+    pub pending: i64,
+    /// Pending since, the oldest of them.
+    pub oldest_pending_at: Option<OffsetDateTime>,
+    /// Later, after a failure or because a lease still runs.
+    pub later: i64,
+    /// Handed to RabbitMQ and not begun.
+    pub claimed: i64,
+    /// Begun.
+    pub running: i64,
+    /// Claimed or begun, by somebody whose lease is over: due again by itself.
+    pub stale: i64,
+    /// What applications asked for and nobody has folded yet.
+    pub asks: i64,
+}
+
+/// Looks at the outbox of one tenancy or of all. Rows that are due are few where pollers run, and rows with a later due
+/// time are those of targets that are worked on or wait after a failure.
+///
+/// # Errors
+/// Postgres does.
+pub async fn fill<C: GenericClient>(client: &C, tenancy_id: Option<Uuid>) -> Result<Fill, Error> {
+    let rows = if tenancy_id.is_some() {
+        r#"(select r.* from "OutgoingRequest" r where r.kind = 'sync' and r."tenancyId" = $2 limit $1)"#
+    } else {
+        r#"((select r.* from "OutgoingRequest" r where r.kind = 'sync' and r.lane = 'live' and r."dueAt" <= now()
+             order by r."dueAt" limit $1)
+            union all
+            (select r.* from "OutgoingRequest" r where r.kind = 'sync' and r.lane = 'bulk' and r."dueAt" <= now()
+             order by r."dueAt" limit $1)
+            union all
+            (select r.* from "OutgoingRequest" r where r.kind = 'sync' and r.lane = 'live' and r."dueAt" > now()
+             order by r."dueAt" limit $1)
+            union all
+            (select r.* from "OutgoingRequest" r where r.kind = 'sync' and r.lane = 'bulk' and r."dueAt" > now()
+             order by r."dueAt" limit $1))"#
+    };
+    let sql = format!(
+        r#"
+select count(*) filter (where due and not started), min("dueAt") filter (where due and not started),
+       count(*) filter (where not due and not started),
+       count(*) filter (where not due and started and not running),
+       count(*) filter (where not due and running), count(*) filter (where due and started),
+       (select count(*) from (select from "OutgoingRequest" r where r.kind = 'ask'
+            and ($2::uuid is null or r."tenancyId" = $2) order by r."createdAt" limit $1) asked)
+from (select r."dueAt", r."dueAt" <= now() as due, r."startedFulfillingAt" is not null as started,
+             r."runningSince" is not null as running from {rows} r) q"#
+    );
+    let row = client.query_one(&sql, &[&(COUNT_MAX + 1), &tenancy_id]).await?;
+    Ok(Fill {
+        pending: row.try_get(0)?,
+        oldest_pending_at: row.try_get(1)?,
+        later: row.try_get(2)?,
+        claimed: row.try_get(3)?,
+        running: row.try_get(4)?,
+        stale: row.try_get(5)?,
+        asks: row.try_get(6)?,
+    })
+}
+
+/// Targets that something is to be done for, those that wait longest first; at most `limit`. A target without such a row
+/// has everything.
+///
+/// # Errors
+/// Postgres does.
+pub async fn waiting<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<TargetKey>, Error> {
+    let sql = r#"
+select q."tenancyId", q."databaseId" from (
+    (select r."tenancyId", r."databaseId", r."createdAt" from "OutgoingRequest" r
+     where r.kind = 'sync' and r.lane = 'live' order by r."dueAt" limit $1)
+    union all
+    (select r."tenancyId", r."databaseId", r."createdAt" from "OutgoingRequest" r
+     where r.kind = 'sync' and r.lane = 'bulk' order by r."dueAt" limit $1)) q
+order by q."createdAt" limit $1"#;
+    let rows = client.query(sql, &[&limit]).await?;
+    rows.iter()
+        .map(|row| Ok(TargetKey { tenancy_id: row.try_get(0)?, database_id: row.try_get(1)? }))
+        .collect()
+}

@@ -1,0 +1,106 @@
+//! Who gets in.
+
+use serde_json::{Value, json};
+use tenant_sync_tests::console::Console;
+use tenant_sync_tests::stack::Stack;
+
+const FUSEBOX: &str = "/api/v1/internal/external-db-sync/fusebox";
+const JSON: &str = "Content-Type: application/json";
+
+#[tokio::test]
+async fn only_a_right_key_gets_in_and_guessing_is_slowed_down() {
+    let stack = Stack::start().await;
+    let console = Console::start_with(&stack, |setup| setup.set("console.login_failures", 3)).await;
+    let status = async |headers: &[&str]| console.raw("GET", FUSEBOX, headers, "").await.status;
+    let right = format!("Authorization: Bearer {}", Console::KEY);
+    assert_eq!(status(&[&right]).await, 200);
+    let named = format!("Authorization: Bearer ann:{}", Console::KEY);
+    assert_eq!(status(&[&named]).await, 200);
+
+    let nobody = console.raw("GET", FUSEBOX, &[], "").await;
+    assert_eq!((nobody.status, nobody.header("www-authenticate")), (401, Some("Bearer")));
+    assert_eq!(nobody.header("content-type"), Some("application/problem+json"));
+    assert_eq!(status(&["Authorization: Basic abc"]).await, 401);
+
+    let wrong = "Authorization: Bearer 0123456789abcdef-kex";
+    for _ in 0..3 {
+        assert_eq!(status(&[wrong]).await, 401);
+    }
+    let limited = console.raw("GET", FUSEBOX, &[wrong], "").await;
+    assert_eq!(limited.status, 429, "{limited:?}");
+    assert!(
+        limited.header("retry-after").is_some_and(|seconds| seconds.parse::<u8>().is_ok()),
+        "{limited:?}"
+    );
+    assert_eq!(status(&[&right]).await, 429, "or it could go on guessing");
+
+    for line in console.worker.logs().lines() {
+        assert!(!line.contains("0123456789abcdef"), "a key in the log: {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_a_cookie_that_other_sites_cannot_use() {
+    let stack = Stack::start().await;
+    let console = Console::start(&stack).await;
+    let body = json!({ "key": Console::KEY }).to_string();
+    let login = console.raw("POST", "/api/v1/session", &[JSON], &body).await;
+    assert_eq!(login.status, 204, "{login:?}");
+    let cookie = login.header("set-cookie").expect("a cookie").to_owned();
+    for part in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert!(!cookie.contains(Console::KEY));
+    let cookie = format!("Cookie: {}", cookie.split(';').next().expect("a pair"));
+
+    assert_eq!(console.raw("GET", FUSEBOX, &[&cookie], "").await.status, 200);
+    let own = "Sec-Fetch-Site: same-origin";
+    let off = json!({ "requestsEnabled": false }).to_string();
+    let ours = console.raw("POST", FUSEBOX, &[&cookie, JSON, own], &off).await;
+    assert_eq!(ours.status, 200, "{ours:?}");
+    for foreign in ["Sec-Fetch-Site: cross-site", "Origin: http://evil.example", "X-Nothing: 1"] {
+        let on = json!({ "requestsEnabled": true }).to_string();
+        let answer = console.raw("POST", FUSEBOX, &[&cookie, JSON, foreign], &on).await;
+        assert_eq!(answer.status, 403, "{foreign}: {answer:?}");
+    }
+    assert_eq!(console.get("…/fusebox").await["requestsEnabled"], false);
+
+    let forged = cookie.replace("ann", "bob");
+    assert_eq!(console.raw("GET", FUSEBOX, &[&forged], "").await.status, 401);
+    let wrong = json!({ "key": "wrong" }).to_string();
+    assert_eq!(console.raw("POST", "/api/v1/session", &[JSON], &wrong).await.status, 401);
+    let elsewhere = ["Origin: http://evil.example", JSON];
+    assert_eq!(console.raw("POST", "/api/v1/session", &elsewhere, &body).await.status, 403);
+    let out = console.raw("DELETE", "/api/v1/session", &[own], "").await;
+    assert!(out.header("set-cookie").is_some_and(|cookie| cookie.contains("Max-Age=0")), "{out:?}");
+}
+
+#[tokio::test]
+async fn every_answer_is_guarded_and_every_mistake_is_a_problem() {
+    let stack = Stack::start().await;
+    let console = Console::start_with(&stack, |setup| setup.set("console.max_body_bytes", "2KiB")).await;
+    let good = console.call("GET", FUSEBOX, None).await;
+    let policy = good.answer.header("content-security-policy").expect("a policy");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(good.answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(good.answer.header("cache-control"), Some("no-store"));
+
+    let key = format!("Authorization: Bearer {}", Console::KEY);
+    let problem = async |method: &str, path: &str, headers: &[&str], body: &str| -> (u16, Value) {
+        let answer = console.raw(method, path, headers, body).await;
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
+        assert!(answer.header("content-security-policy").is_some());
+        (answer.status, serde_json::from_str(&answer.body).expect("JSON"))
+    };
+    assert_eq!(problem("GET", "/api/v1/nothing", &[&key], "").await.0, 404);
+    assert_eq!(problem("PATCH", FUSEBOX, &[&key], "").await.0, 405);
+    assert_eq!(problem("POST", FUSEBOX, &[&key], "{}").await.0, 415);
+    assert_eq!(problem("POST", FUSEBOX, &[&key, JSON], &"x".repeat(3000)).await.0, 413);
+    let (status, said) = problem("POST", FUSEBOX, &[&key, JSON], r#"{"sequencerEnabled": "hunter2"}"#).await;
+    assert_eq!((status, &said["field"]), (400, &json!("sequencerEnabled")));
+    assert!(!said.to_string().contains("hunter2"), "{said}");
+    let (status, said) = problem("POST", FUSEBOX, &[&key, JSON], r#"{"sequencer": true}"#).await;
+    assert_eq!((status, &said["field"]), (400, &json!("sequencer")));
+    let (status, said) = problem("POST", FUSEBOX, &[&key, JSON], "{}").await;
+    assert_eq!((status, &said["field"]), (400, &json!("body")));
+}

@@ -1,0 +1,127 @@
+//! What a status costs at a hundred thousand tenants: pages of memory touched, and time.
+
+use std::time::{Duration, Instant};
+
+use tenant_sync_core::db::Internal;
+use tenant_sync_core::outbox;
+use tenant_sync_core::registry::browse::{self, TargetFilter, TargetOrder};
+use tenant_sync_core::status::road;
+use tenant_sync_tests::console::Console;
+use tenant_sync_tests::stack::Stack;
+
+const TENANTS: i32 = 100_000;
+
+/// Pages of tables and indexes of ours that this transaction has looked at.
+const PAGES: &str = "select coalesce(sum(pg_stat_get_xact_blocks_fetched(c.oid)), 0)::int8 from pg_class c
+    where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'i')";
+
+async fn fill(stack: &Stack) {
+    let sql = format!(
+        r#"insert into "Project" ("id") select 'project-' || n from generate_series(1, {TENANTS}) n;
+           insert into "Tenancy" ("projectId", "tenantKey") select 'project-' || n, 'key-' || n
+           from generate_series(1, {TENANTS}) n;
+           insert into "ExternalDatabase" ("tenancyId", "id", "state", "lastErrorClass", "consecutiveFailures",
+               "createdAt", "nextVisitAt")
+           select t."id", 'main', case when n % 20 = 0 then 'broken' else 'ok' end,
+               case when n % 20 <> 0 then null when n % 40 = 0 then 'passwordRefused' else 'unreachable' end,
+               case when n % 20 = 0 then n % 100 else 0 end, now() - n * interval '1 second',
+               now() + n * interval '1 millisecond'
+           from "Tenancy" t, lateral (select substr(t."tenantKey", 5)::int as n) k;
+           insert into "SyncState" ("tenancyId", "databaseId", "mappingName", "mappingVersion", "lastSyncedSequenceId")
+           select e."tenancyId", e."id", m, 1, 1000 from "ExternalDatabase" e, unnest(array['users', 'contact_channels']) m;
+           insert into "OutgoingRequest" ("kind", "deduplicationKey", "tenancyId", "databaseId", "dueAt")
+           select 'sync', 'sync:' || e."tenancyId" || ':main', e."tenancyId", 'main',
+               now() + (e."consecutiveFailures" - 50) * interval '1 minute'
+           from "ExternalDatabase" e where e."state" = 'broken' or e."consecutiveFailures" = 0 and random() < 0.3;
+           insert into "ProjectUser" ("tenancyId", "projectUserId", "displayName")
+           select t."id", gen_random_uuid(), 'x' from "Tenancy" t;"#
+    );
+    stack.internal().sql(&sql).await;
+    stack.internal().sql("vacuum analyze").await;
+}
+
+#[tokio::test]
+async fn a_status_of_a_hundred_thousand_tenants_looks_at_a_bounded_part() {
+    let stack = Stack::start().await;
+    // Registers what the mappings read.
+    let mut sequencer = stack.sequencer().start().await;
+    sequencer.terminate().await;
+    stack.internal().sql(r#"update "Fusebox" set "sequencerEnabled" = false"#).await;
+    fill(&stack).await;
+
+    let config = stack.config();
+    let internal = Internal::new(&config.database, "test").expect("a pool");
+    let mut costs: Vec<(&str, i64)> = Vec::new();
+    macro_rules! pages {
+        ($what:literal, $client:ident, $statement:expr) => {{
+            let mut object = internal.get().await.expect("a session");
+            let $client = object.transaction().await.expect("a transaction");
+            $statement.await.expect($what);
+            let row = $client.query_one(PAGES, &[]).await.expect("a count");
+            costs.push(($what, row.get(0)));
+        }};
+    }
+    pages!("sequencer", t, road::sequencing(&t, None));
+    pages!("outbox", t, outbox::fill(&t, None));
+    pages!("waiting", t, outbox::waiting(&t, 50));
+    pages!("watermarks", t, road::highest_watermarks(&t, 100));
+    pages!("targets", t, browse::targets_about(&t));
+    pages!("troubles", t, browse::troubles(&t));
+    let middle = browse::TargetCursor {
+        place: 0,
+        key: outbox::TargetKey {
+            tenancy_id: uuid::Uuid::from_u128(u128::MAX / 2),
+            database_id: String::new(),
+        },
+    };
+    pages!("page", t, browse::targets(&t, &TargetFilter::default(), Some(&middle), 50));
+    let broken = TargetFilter {
+        state: Some("broken".into()),
+        class: Some("unreachable".into()),
+        order: TargetOrder::Failures,
+        ..TargetFilter::default()
+    };
+    pages!("broken", t, browse::targets(&t, &broken, None, 50));
+    let newest = TargetFilter { order: TargetOrder::Newest, ..TargetFilter::default() };
+    pages!("newest", t, browse::targets(&t, &newest, None, 50));
+    let search = TargetFilter { search: Some("project-77".into()), ..TargetFilter::default() };
+    pages!("search", t, browse::targets(&t, &search, None, 50));
+    pages!("tenancies", t, browse::tenancies(&t, Some("key-9"), None, 100));
+    println_costs(&costs);
+
+    let whole: i64 = stack
+        .internal()
+        .value(r#"select sum(relpages)::int8 from pg_class where relname in ('ExternalDatabase', 'OutgoingRequest', 'ProjectUser', 'SyncState')"#)
+        .await
+        .parse()
+        .expect("a number");
+    for (what, pages) in &costs {
+        // Counts go to 10,000 entries of an index, each at most one page of the table.
+        let bound = match *what {
+            "outbox" | "troubles" => 45_000,
+            "sequencer" => 16_000,
+            "search" => 12_000,
+            _ => 2_500,
+        };
+        assert!(*pages <= bound, "{what}: {pages} pages of {whole}: {costs:?}");
+    }
+
+    let console = Console::start(&stack).await;
+    let mut times: Vec<Duration> = Vec::new();
+    for _ in 0..15 {
+        let began = Instant::now();
+        let status = console.get("…/status?scope=all").await;
+        times.push(began.elapsed());
+        assert_eq!(status["targets"]["total"]["atLeast"], true);
+        assert_eq!(status["sequencer"]["relations"][0]["pending"]["atLeast"], true, "{status}");
+    }
+    times.sort();
+    eprintln!("status of {TENANTS} tenants: median {:?}, worst {:?}", times[7], times[14]);
+    assert!(times[7] < Duration::from_secs(1), "{times:?}");
+}
+
+fn println_costs(costs: &[(&str, i64)]) {
+    for (what, pages) in costs {
+        eprintln!("{what}: {pages} pages");
+    }
+}
