@@ -5,6 +5,7 @@ use std::process::Command;
 use tenant_sync_tests::licenses::{FILE, dependencies, is_allowed, listing};
 use tenant_sync_tests::pids::project_root;
 use tenant_sync_tests::programs::path;
+use tenant_sync_tests::scratch::Scratch;
 
 use super::programs;
 
@@ -58,4 +59,49 @@ fn builds_keep_to_the_lock_file() {
         }
     }
     assert!(read("README.md").contains("cargo install --path crates/cli --locked"));
+}
+
+/// `.ci/fresh` with a `make` that only says where it was called, and how: a clone of what is committed, and nothing in the
+/// environment that a developer's shell would have put there.
+#[test]
+fn the_fresh_machine_has_nothing_but_what_it_is_given() {
+    let root = project_root();
+    if !root.join(".git").exists() {
+        eprintln!("NOT TESTED: this is no checkout, so there is nothing to clone");
+        return;
+    }
+    let scratch = Scratch::new();
+    let fake = |body: &str| {
+        let make = scratch.path().join("make");
+        std::fs::write(&make, format!("#!/bin/sh\n{body}\n")).expect("a file");
+        std::fs::set_permissions(&make, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("a program");
+    };
+    let run = || {
+        let path = format!("{}:{}", scratch.path().display(), std::env::var("PATH").unwrap_or_default());
+        let output = Command::new(root.join(".ci/fresh"))
+            .arg("one_test")
+            .env("PATH", path)
+            .env("TENANT_SYNC_LOG__FILTER", "leaked")
+            .env("TMPDIR", scratch.path())
+            .output()
+            .expect("a shell");
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said)
+    };
+    fake(
+        r#"echo "make $* in $(git rev-parse HEAD), $(ls Cargo.toml), DEMO_SECONDS=$DEMO_SECONDS"; env | cut -d= -f1"#,
+    );
+    let (good, said) = run();
+    assert!(good, "{said}");
+    assert!(said.contains("make demo in ") && said.contains("make test TESTS=one_test in "), "{said}");
+    assert!(said.contains("Cargo.toml, DEMO_SECONDS=15"), "{said}");
+    assert!(!said.contains("TENANT_SYNC_") && !said.contains("CARGO_PKG_NAME"), "{said}");
+
+    fake("echo forgotten > report.txt");
+    let (good, said) = run();
+    assert!(!good && said.contains("report.txt"), "{said}");
+    fake(r#"[ "$1" != test ]"#);
+    assert!(!run().0, "tests that fail were taken for good");
 }
