@@ -23,6 +23,7 @@ pub mod database;
 pub mod endpoint;
 pub mod hold;
 pub mod http;
+pub mod licenses;
 pub mod logs;
 pub mod management;
 pub mod mappings;

@@ -20,6 +20,9 @@ pub mod tracking;
 pub mod triggers;
 pub mod worker;
 
+/// Version and commit of this build, as `--version` shows them: `0.1.0 (0123456789ab)`.
+pub const VERSION: &str = env!("TENANT_SYNC_VERSION");
+
 /// Messages that travel through RabbitMQ.
 pub mod proto {
     #![allow(

@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod failpoint;
 pub mod fuse;
 pub mod health;
+mod health_check;
 mod heartbeat;
 mod instance;
 mod lifecycle;
