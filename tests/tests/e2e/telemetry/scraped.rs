@@ -57,11 +57,7 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
     })
     .await;
 
-    // Every expression of the dashboard is one that Prometheus understands.
-    for expression in super::files::expressions(&dashboard) {
-        let asked = expression.replace("$__rate_interval", "1m");
-        prometheus.query(&asked).await.unwrap_or_else(|error| panic!("{asked}: {error}"));
-    }
+    understands_all_of(&prometheus, &dashboard).await;
     eventually(SOON, "the rules to be evaluated", async || {
         let rules = rules_of(&prometheus).await?;
         assert!(rules.len() > 15, "{rules:?}");
@@ -92,6 +88,14 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
         if first["state"] == "inactive" { Err("inactive".to_owned()) } else { Ok(()) }
     })
     .await;
+}
+
+/// Every expression of the dashboard is one that Prometheus understands.
+async fn understands_all_of(prometheus: &Prometheus, dashboard: &str) {
+    for expression in super::files::expressions(dashboard) {
+        let asked = expression.replace("$__rate_interval", "1m");
+        prometheus.query(&asked).await.unwrap_or_else(|error| panic!("{asked}: {error}"));
+    }
 }
 
 async fn rules_of(prometheus: &Prometheus) -> Result<Vec<Value>, String> {
