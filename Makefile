@@ -1,28 +1,38 @@
 # Everything a developer runs. The programs are built first, so that no service waits for a compiler.
 
-.PHONY: demo test bench check
+.PHONY: demo test bench check sbom licenses
 
 # Sample tenants, syncing before your eyes; ctrl-C ends it, or DEMO_SECONDS=20.
 demo:
-	cargo build --release -q --workspace --bins
-	deploy/with-services --durable -- cargo run --release -q -p tenant-sync-cli -- demo
+	cargo build --locked --release -q --workspace --bins
+	deploy/with-services --durable -- cargo run --locked --release -q -p tenant-sync-cli -- demo
 
-# All tests, on real PostgreSQL and RabbitMQ servers; some on PostgreSQL 13 to 18, which npm brings.
+# All tests, on real PostgreSQL and RabbitMQ servers; some on PostgreSQL 13 to 18, which npm brings. TESTS: only those
+# whose names contain this.
 test:
-	cargo build --workspace --bins
-	cargo test --workspace --no-run
-	deploy/with-services --externals 2 --versions -- cargo test --workspace
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace --no-run
+	deploy/with-services --externals 2 --versions -- cargo test --locked --workspace -- $(TESTS)
 
 # Writes target/bench/report.json and a readable table.
 bench:
-	cargo build --release -q --workspace --bins
-	deploy/with-services --durable -- cargo run --release -q -p tenant-sync-tests --bin bench
+	cargo build --locked --release -q --workspace --bins
+	deploy/with-services --durable -- cargo run --locked --release -q -p tenant-sync-tests --bin bench
 
 # Format, lints, documentation, scripts and migrations.
 check:
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	@if command -v shellcheck >/dev/null; then echo "shellcheck deploy .ci"; \
-	  shellcheck -x deploy/with-services deploy/private-rabbitmq deploy/services/*.sh .ci/run; fi
+	  shellcheck -x deploy/with-services deploy/private-rabbitmq deploy/services/*.sh deploy/manifest-tools \
+	    deploy/sbom deploy/docker/demo-data deploy/docker/stand-ins .ci/run .ci/fresh; fi
 	deploy/with-services -- deploy/check-schema
+
+# What each program is made of (CycloneDX), in target/sbom.
+sbom:
+	deploy/sbom
+
+# Lists the licences of all that the programs are built from in LICENSES.md.
+licenses:
+	cargo run --locked -q -p tenant-sync-tests --bin licenses

@@ -1,7 +1,8 @@
-//! Compiles the message format and embeds the migrations and shipped mappings.
+//! Compiles the message format, embeds the migrations and shipped mappings, and tells the programs their commit.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs, io};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +19,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     embed(&mut code, "APP_MIGRATIONS", &root.join("migrations/app"), "sql")?;
     embed(&mut code, "MAPPINGS", &root.join("mappings"), "toml")?;
     fs::write(out.join("embedded.rs"), code)?;
+
+    let commit = commit(&root).map(|commit| format!(" ({commit})")).unwrap_or_default();
+    println!("cargo:rustc-env=TENANT_SYNC_VERSION={}{commit}", env::var("CARGO_PKG_VERSION")?);
     Ok(())
+}
+
+/// What `TENANT_SYNC_COMMIT` says (an image is built without the repository), else the commit that is checked out.
+/// `None` where there is neither, as in an unpacked archive.
+fn commit(root: &Path) -> Option<String> {
+    println!("cargo:rerun-if-env-changed=TENANT_SYNC_COMMIT");
+    if let Some(given) = env::var("TENANT_SYNC_COMMIT").ok().filter(|given| !given.is_empty()) {
+        return Some(given);
+    }
+    let commit = git(root, &["rev-parse", "--short=12", "HEAD"])?;
+    // An archive that was unpacked inside of some other repository is not at that one's commit.
+    if git(root, &["rev-parse", "--show-prefix"]).is_some() {
+        return None;
+    }
+    // HEAD names a branch, whose own file moves with each commit, and with it the log of HEAD. A file that is not
+    // there would make this script run each time.
+    let branch = git(root, &["symbolic-ref", "--quiet", "HEAD"]);
+    for name in ["HEAD", "logs/HEAD"].into_iter().chain(branch.as_deref()) {
+        if let Some(path) = git(root, &["rev-parse", "--git-path", name]).map(|path| root.join(path))
+            && path.is_file()
+        {
+            println!("cargo:rerun-if-changed={}", path.display());
+        }
+    }
+    Some(commit)
+}
+
+fn git(root: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(root).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
 }
 
 /// Writes a constant `name` that lists the files of `folder` with `extension`, by name, with their text.

@@ -6,7 +6,7 @@ create index concurrently "Tenancy_tenantKey" on "Tenancy" ("tenantKey" collate 
 
 create index concurrently "ExternalDatabase_newest" on "ExternalDatabase" ("createdAt", "tenancyId", "id");
 create index concurrently "ExternalDatabase_trouble" on "ExternalDatabase"
-    ("state", (coalesce("lastErrorClass", '')), "tenancyId", "id") where "state" <> 'ok';
+    ("state", (coalesce("lastErrorClass", '')), "tenancyId", "id") include ("lastErrorClass") where "state" <> 'ok';
 create index concurrently "ExternalDatabase_failures" on "ExternalDatabase" ("consecutiveFailures", "tenancyId", "id")
     where "state" <> 'ok';
 

@@ -52,6 +52,12 @@ impl Cli {
         self
     }
 
+    /// The variables that it is configured with.
+    #[must_use]
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// Runs a command to its end.
     ///
     /// # Panics

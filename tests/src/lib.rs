@@ -13,6 +13,7 @@
 )]
 
 pub mod broker;
+pub mod browser;
 pub mod cleanup;
 pub mod cli;
 pub mod cluster;
@@ -22,14 +23,17 @@ pub mod database;
 pub mod endpoint;
 pub mod hold;
 pub mod http;
+pub mod licenses;
 pub mod logs;
 pub mod management;
 pub mod mappings;
 pub mod openapi;
+pub mod otlp;
 pub mod pids;
 pub mod pooler;
 pub mod ports;
 pub mod programs;
+pub mod prometheus;
 pub mod proxy;
 pub mod receiver;
 pub mod scratch;

@@ -31,7 +31,7 @@ use tenant_sync_core::config::ConfigError;
 
 /// Each tenant's rows, live, in the tenant's own database.
 #[derive(Debug, Parser)]
-#[command(name = "tenant-sync", version, arg_required_else_help = true, subcommand_required = true)]
+#[command(name = "tenant-sync", version = tenant_sync_core::VERSION, arg_required_else_help = true, subcommand_required = true)]
 struct Cli {
     /// Configuration file; without it, tenant-sync.toml if there is one
     #[arg(long, global = true, value_name = "FILE")]

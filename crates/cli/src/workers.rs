@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tenant_sync_core::config::{Config, Health};
 use tenant_sync_core::migrate::{self, Outcome};
+use tenant_sync_core::trace;
 use tenant_sync_core::worker::{failpoint, metrics};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -48,6 +49,7 @@ pub(crate) async fn migrate(config: &Config, shutdown: &CancellationToken) -> an
 /// Runs a sequencer, a poller, a sync worker and a request worker, and a console if it has a key, until `shutdown`, or
 /// until one of them ends: it takes the others with it.
 pub(crate) async fn run(config: &Arc<Config>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    trace::init(config, "tenant-sync", &tokio::runtime::Handle::current())?;
     let stopping = shutdown.child_token();
     // One health endpoint a process: the sync worker's, which depends on both Postgres and RabbitMQ.
     let quiet = Arc::new(Config { health: Health::default(), ..Config::clone(config) });

@@ -17,6 +17,7 @@ use crate::api;
 use crate::cache::Cache;
 use crate::events::Events;
 use crate::http::Problem;
+use crate::pages::Looks;
 use crate::status::Queues;
 
 /// Handle to what all handlers share. Cheap to clone.
@@ -36,6 +37,8 @@ pub struct Shared {
     pub(crate) queues: Queues,
     /// Streams of events.
     pub(crate) events: Events,
+    /// What open pages share.
+    pub(crate) looks: Looks,
     /// Keys, sessions and failed logins.
     pub(crate) access: Access,
     /// What the tenants' users did, brought up to date.
@@ -83,6 +86,7 @@ impl Console {
             desk,
             queues,
             events,
+            looks: Looks::new(),
             access,
             activity,
             cache,

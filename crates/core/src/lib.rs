@@ -7,6 +7,7 @@ pub mod guard;
 pub mod http;
 pub mod mapping;
 pub mod migrate;
+pub mod observe;
 pub mod outbox;
 pub mod queue;
 pub mod registry;
@@ -14,9 +15,13 @@ pub mod secrets;
 pub mod sequence;
 pub mod status;
 pub mod target;
+pub mod trace;
 pub mod tracking;
 pub mod triggers;
 pub mod worker;
+
+/// Version and commit of this build, as `--version` shows them: `0.1.0 (0123456789ab)`.
+pub const VERSION: &str = env!("TENANT_SYNC_VERSION");
 
 /// Messages that travel through RabbitMQ.
 pub mod proto {

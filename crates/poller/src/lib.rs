@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde::Serialize;
 use tenant_sync_core::config::Config;
+use tenant_sync_core::observe;
 use tenant_sync_core::outbox::NOTIFY_CHANNEL;
 use tenant_sync_core::queue::{self, Broker, Publisher};
 use tenant_sync_core::worker::backoff::Reconnect;
@@ -71,6 +72,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
             stopping.clone(),
         ),
     );
+    worker.spawn("observation", observe::run(worker.internal().clone(), stopping.clone()));
     // The link outlives the claims, so that the last ones can be published or are seen to fail.
     let claims_done = CancellationToken::new();
     worker.spawn("publisher", link.run(claims_done.clone()));

@@ -1,11 +1,12 @@
 //! The third lane: destinations of HTTP requests. Asks are folded at every tick, because somebody waits for the
 //! event; then due delivery rows are claimed and published, as sync rows are.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::outbox::{self, AskedBy, ClaimLimits, DeliveryClaim};
 use tenant_sync_core::queue::Publisher;
+use tenant_sync_core::worker::Repeats;
 
 use crate::scan::Scan;
 use crate::tick::{Handed, TickError};
@@ -19,12 +20,15 @@ pub(crate) struct Requests {
     /// The transactions whose asks can be new, and when all were looked at last.
     asked_by: AskedBy,
     all_asks_at: Option<Instant>,
+    /// A broker that takes nothing for an hour is not told at every tick.
+    returns: Repeats,
 }
 
 impl Requests {
     /// Nothing is known: the first look is at everything.
     pub(crate) fn new() -> Self {
-        Self { scan: Scan::new(), asked_by: AskedBy::default(), all_asks_at: None }
+        let returns = Repeats::new(Duration::from_secs(30), 2);
+        Self { scan: Scan::new(), asked_by: AskedBy::default(), all_asks_at: None, returns }
     }
 
     /// Folds, claims and publishes once.
@@ -46,7 +50,9 @@ impl Requests {
         let given_back = match published.error {
             None => 0,
             Some(error) => {
-                tracing::warn!(rows = published.failed.len(), %error, "requests not published, giving back");
+                if let Some(not_told) = self.returns.tell(&()) {
+                    tracing::warn!(rows = published.failed.len(), %error, not_told, "requests not published, giving back");
+                }
                 let client = internal.get().await?;
                 let rows =
                     outbox::give_back_deliveries(&client, &published.failed).await.map_err(DbError::from)?;
@@ -81,9 +87,6 @@ impl Requests {
         let client = internal.get().await?;
         let found = outbox::claim_deliveries(&client, limits, floor).await.map_err(DbError::from)?;
         self.scan.learn(found.scanned);
-        let oldest = found.scanned.lowest_left.and_then(|due| found.scanned.as_of.duration_since(due).ok());
-        metrics::gauge!("tenant_sync_outbox_oldest_due_seconds", "lane" => "requests")
-            .set(oldest.unwrap_or_default().as_secs_f64());
         metrics::counter!("tenant_sync_poller_claimed_total", "lane" => "requests")
             .increment(found.claims.len() as u64);
         Ok(found.claims)

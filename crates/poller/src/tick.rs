@@ -1,14 +1,14 @@
 //! One look at the outbox: claim, publish, give back what the broker did not take.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::outbox::{self, Claim, ClaimLimits, Claimed, LaneScan};
 use tenant_sync_core::queue::Publisher;
 use tenant_sync_core::worker::failpoint::{self, Failed};
-use tenant_sync_core::worker::{Fusebox, Switch};
+use tenant_sync_core::worker::{Fusebox, Repeats, Switch};
 
 use crate::requests::Requests;
 use crate::scan::Scan;
@@ -69,6 +69,8 @@ pub struct Poller {
     publisher: Publisher,
     limits: ClaimLimits,
     scans: Claimed<Scan>,
+    /// A broker that takes nothing for an hour is not told at every tick.
+    returns: Repeats,
     requests: Requests,
 }
 
@@ -82,7 +84,8 @@ impl Poller {
             lease: config.poller.claim_lease,
         };
         let scans = Claimed { live: Scan::new(), bulk: Scan::new() };
-        Self { internal, fusebox, publisher, limits, scans, requests: Requests::new() }
+        let returns = Repeats::new(Duration::from_secs(30), 2);
+        Self { internal, fusebox, publisher, limits, scans, returns, requests: Requests::new() }
     }
 
     /// Looks once. Cancelling may leave rows claimed; their lease ends by itself.
@@ -122,7 +125,9 @@ impl Poller {
         let given_back = match published.error {
             None => 0,
             Some(error) => {
-                tracing::warn!(rows = published.failed.len(), %error, "not published, giving back");
+                if let Some(not_told) = self.returns.tell(&()) {
+                    tracing::warn!(rows = published.failed.len(), %error, not_told, "not published, giving back");
+                }
                 self.give_back(&published.failed).await?
             }
         };
@@ -140,10 +145,6 @@ impl Poller {
             [(&mut self.scans.live, &claimed.live, "live"), (&mut self.scans.bulk, &claimed.bulk, "bulk")]
         {
             scan.learn(found.scanned);
-            let oldest =
-                found.scanned.lowest_left.and_then(|due| found.scanned.as_of.duration_since(due).ok());
-            metrics::gauge!("tenant_sync_outbox_oldest_due_seconds", "lane" => lane)
-                .set(oldest.unwrap_or_default().as_secs_f64());
             metrics::counter!("tenant_sync_poller_claimed_total", "lane" => lane)
                 .increment(found.claims.len() as u64);
         }

@@ -20,6 +20,7 @@ use anyhow::Context as _;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::mapping;
+use tenant_sync_core::observe;
 use tenant_sync_core::worker::backoff::Reconnect;
 use tenant_sync_core::worker::{Activity, Fusebox, Kind, Switch, Worker, finish_step};
 use tokio_postgres::error::SqlState;
@@ -59,6 +60,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         "pointers",
         pointers::run(Arc::clone(&config), internal.clone(), worker.fusebox(), stopping.clone()),
     );
+    worker.spawn("observation", observe::run(internal.clone(), stopping.clone()));
     worker.spawn("passes", passes(config, internal, worker.fusebox(), worker.activity(), stopping));
     Ok(worker.run().await?)
 }
@@ -85,6 +87,7 @@ async fn passes(
             Ok(pass) if pass.more => Duration::ZERO,
             Ok(_) => config.sequencer.poll_interval,
             Err(error) => {
+                count("failed");
                 let wait = faults.after(began.elapsed());
                 began = Instant::now();
                 if faults.failures() == 1 {
@@ -99,6 +102,10 @@ async fn passes(
     Ok(())
 }
 
+fn count(outcome: &'static str) {
+    metrics::counter!("tenant_sync_passes_total", "outcome" => outcome).increment(1);
+}
+
 fn locked_out(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(DbError::Query(error)) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
 }
@@ -109,10 +116,17 @@ fn locked_out(error: &anyhow::Error) -> bool {
 /// As [`pass`].
 pub async fn tick(config: &Config, internal: &Internal, fusebox: &Fusebox) -> anyhow::Result<Pass> {
     if !fusebox.is_on(Switch::Sequencer).await {
+        count("disabled");
         return Ok(Pass::disabled());
     }
     let began = Instant::now();
     let done = pass(internal, config.sequencer.batch_size).await?;
+    count(match done.outcome {
+        Outcome::Disabled => "disabled",
+        Outcome::Standby => "standby",
+        Outcome::Empty => "empty",
+        Outcome::Done => "done",
+    });
     metrics::histogram!("tenant_sync_sequencer_pass_seconds").record(began.elapsed().as_secs_f64());
     metrics::counter!("tenant_sync_sequenced_rows_total").increment(done.rows_given.unsigned_abs());
     if done.parked > 0 {

@@ -10,6 +10,7 @@ use tenant_sync_core::outbox::{self, Finished, Held as Request, Renewed, Taken};
 use tenant_sync_core::queue::Job;
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::target::class::{ErrorClass, TargetFault};
+use tenant_sync_core::trace::{Span, SpanKind};
 use tenant_sync_core::worker::Activity;
 use tenant_sync_core::worker::backoff::full_jitter;
 use tenant_sync_core::worker::failpoint;
@@ -22,6 +23,7 @@ use crate::progress::{self, Settings};
 use crate::sessions::{Sessions, Way};
 use crate::source::{Bounds, Reader, SourceError};
 use crate::target::state::Owner;
+use crate::told::{Failures, Told};
 use crate::turn::{Report, Turn};
 
 /// After a fault of ours the row is due again a little later, so that nothing spins.
@@ -39,6 +41,7 @@ pub(crate) struct Jobs {
     pub(crate) plans: Vec<Plan>,
     pub(crate) sessions: Sessions,
     pub(crate) aside: Aside,
+    pub(crate) told: Told,
     pub(crate) stopping: CancellationToken,
     pub(crate) activity: Activity,
 }
@@ -60,21 +63,48 @@ pub(crate) enum Outcome {
     GivenBack,
 }
 
+impl Outcome {
+    /// As it is counted.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::NoTarget => "no_target",
+            Self::UpToDate => "up_to_date",
+            Self::More => "more",
+            Self::Failed => "failed",
+            Self::GivenBack => "given_back",
+        }
+    }
+}
+
 impl Jobs {
     /// Runs a job to its end. Errors of ours are logged here, once.
     pub(crate) async fn run(&self, job: &Job) -> Outcome {
-        match self.try_run(job).await {
-            Ok(outcome) => outcome,
+        let mut span = Span::of("sync", SpanKind::Consumer, job.traceparent.as_deref());
+        span.set("messaging.system", || "rabbitmq");
+        span.set("tenant_sync.request", || job.held.request_id.to_string());
+        span.set("tenant_sync.claim", || job.held.claim);
+        span.set("tenant_sync.tenancy", || job.target.tenancy_id.to_string());
+        span.set("tenant_sync.target", || job.target.database_id.clone());
+        match self.try_run(job, &span).await {
+            Ok(outcome) => {
+                span.set("tenant_sync.outcome", || outcome.name());
+                outcome
+            }
             Err(error) => {
+                span.fail(|| error.to_string());
                 // The row's lease lapses and it is due again.
-                tracing::warn!(tenancy = %job.target.tenancy_id, target = job.target.database_id, %error,
-                    "a job could not be finished in the internal database");
+                if let Some(not_told) = self.told.inside.tell(&()) {
+                    tracing::warn!(tenancy = %job.target.tenancy_id, target = job.target.database_id,
+                        request = %job.held.request_id, %error, not_told,
+                        "a job could not be finished in the internal database");
+                }
                 Outcome::GivenBack
             }
         }
     }
 
-    async fn try_run(&self, job: &Job) -> Result<Outcome, DbError> {
+    async fn try_run(&self, job: &Job, span: &Span) -> Result<Outcome, DbError> {
         let client = self.internal.get().await?;
         // On one connection: the settings are read after the row was taken, without waiting for that to be told.
         let (taken, settings) = tokio::join!(
@@ -96,7 +126,7 @@ impl Jobs {
         let mut plans = self.plans_of(&settings);
         let began = std::time::Instant::now();
         let turned = loop {
-            let turned = self.turn_with_lease(&taken, &settings, &plans).await;
+            let turned = self.turn_with_lease(&taken, &settings, &plans, span).await;
             // What one mapping reads is not there: the others go on without it.
             match &turned {
                 Err(TurnError::Source(error @ SourceError::Mapping { name, .. })) if plans.len() > 1 => {
@@ -131,13 +161,14 @@ impl Jobs {
         taken: &Taken,
         settings: &Settings,
         plans: &[&Plan],
+        span: &Span,
     ) -> Result<Report, TurnError> {
         let stop = async {
             self.stopping.cancelled().await;
             tokio::time::sleep(STOP_WITHIN).await;
         };
         tokio::select! {
-            turned = Box::pin(self.turn(taken, settings, plans)) => turned,
+            turned = Box::pin(self.turn(taken, settings, plans, span)) => turned,
             () = self.keep_lease(taken.held) => Err(TurnError::GivenUp),
             () = stop => Err(TurnError::GivenUp),
         }
@@ -159,7 +190,13 @@ impl Jobs {
         }
     }
 
-    async fn turn(&self, taken: &Taken, settings: &Settings, plans: &[&Plan]) -> Result<Report, TurnError> {
+    async fn turn(
+        &self,
+        taken: &Taken,
+        settings: &Settings,
+        plans: &[&Plan],
+        span: &Span,
+    ) -> Result<Report, TurnError> {
         let target = &taken.target;
         let url = self.unseal(taken, settings)?;
         let way = Way {
@@ -167,7 +204,9 @@ impl Jobs {
             root_certificates: settings.root_certificates.as_deref(),
             readers: &settings.readers,
         };
+        let connecting = span.child("session", SpanKind::Client);
         let mut held = self.sessions.get(target, &way).await?;
+        drop(connecting);
         let owner = Owner {
             deployment: self.config.deployment.name.clone(),
             tenancy: target.tenancy_id,
@@ -195,6 +234,8 @@ impl Jobs {
             config: sync,
             fill_requested: &settings.fill_requested,
             stopping: &self.stopping,
+            span,
+            told: &self.told,
         };
         let turned = turn.run().await;
         let reason = match &turned {
@@ -248,17 +289,29 @@ impl Jobs {
         let client = self.internal.get().await?;
         let refuses_rows = report.refused.iter().any(|rows| *rows > 0);
         progress::prepare(&client).await?;
+        let since_given = async {
+            match report.oldest_change {
+                Some(id) => progress::since_given(&client, id).await,
+                None => Ok(None),
+            }
+        };
         // On one connection, in this order, without waiting in between. The row comes last.
-        let (recorded, succeeded, ended) = tokio::join!(
+        let (since_given, recorded, succeeded, ended) = tokio::join!(
+            since_given,
             progress::record(&client, &taken.target, plans, settings, report),
             progress::succeeded(&client, &taken.target, refuses_rows),
             Self::end(&client, taken, report.finished),
         );
         recorded?;
         succeeded?;
+        if let Some(seconds) = since_given? {
+            // What was committed right after a pass waited for the next one.
+            let at_most = seconds + self.config.sequencer.poll_interval.as_secs_f64();
+            metrics::histogram!("tenant_sync_lag_seconds").record(at_most);
+        }
         if settings.failures > 0 {
             tracing::info!(tenancy = %taken.target.tenancy_id, target = taken.target.database_id,
-                failures = settings.failures, "the target works again");
+                request = %taken.held.request_id, failures = settings.failures, "the target works again");
         }
         Ok(ended?)
     }
@@ -286,9 +339,11 @@ impl Jobs {
     async fn failed(&self, taken: &Taken, settings: &Settings, error: TurnError) -> Result<Outcome, DbError> {
         let client = self.internal.get().await?;
         let (tenancy, target) = (taken.target.tenancy_id, taken.target.database_id.as_str());
+        let request = taken.held.request_id;
         if let TurnError::Ahead(watermark) = error {
             if progress::note_rewound(&client, watermark).await? {
-                tracing::error!(%tenancy, target, watermark,
+                metrics::counter!("tenant_sync_source_rewound_total").increment(1);
+                tracing::error!(%tenancy, target, %request, watermark,
                     "the internal database has stepped back: a target was ahead of it; targets are compared and mended");
             }
             outbox::give_back(&client, taken.held, Duration::ZERO).await?;
@@ -304,9 +359,18 @@ impl Jobs {
             match error {
                 TurnError::GivenUp => {}
                 TurnError::Source(_) | TurnError::Encode(_) => {
-                    tracing::warn!(%tenancy, target, %error, "a turn failed on our side; it is tried again");
+                    let mapping = match &error {
+                        TurnError::Source(SourceError::Mapping { name, .. }) => Some(name.as_str()),
+                        _ => None,
+                    };
+                    if let Some(not_told) = self.told.turns.tell(&taken.target) {
+                        tracing::warn!(%tenancy, target, %request, mapping, %error, not_told,
+                            "a turn failed on our side; it is tried again");
+                    }
                 }
-                other => tracing::info!(%tenancy, target, reason = %other, "a turn was left to others"),
+                other => {
+                    tracing::info!(%tenancy, target, %request, reason = %other, "a turn was left to others");
+                }
             }
             outbox::give_back(&client, taken.held, wait).await?;
             return Ok(Outcome::GivenBack);
@@ -327,13 +391,8 @@ impl Jobs {
         let backoff = full_jitter(sync.retry_base, sync.retry_max, failures, rand::random());
         let wait = backoff.max(policy.min_wait);
         metrics::counter!("tenant_sync_target_failures_total", "class" => fault.class.code()).increment(1);
-        let (tenancy, target) = (taken.target.tenancy_id, taken.target.database_id.as_str());
-        if settings.failures == 0 {
-            tracing::warn!(%tenancy, target, class = fault.class.code(), wait_ms = wait.as_millis(), reason = %fault,
-                "the target failed; it is tried again");
-        } else {
-            tracing::debug!(%tenancy, target, class = fault.class.code(), wait_ms = wait.as_millis(), "the target failed again");
-        }
+        let broken_at = self.config.sync.breaker_failures;
+        self.told.failure(taken, fault, wait, Failures { before: settings.failures, broken_at });
         progress::failed(client, &taken.target, fault, wait, sync.breaker_failures).await?;
         if policy.counts() {
             outbox::failed(client, taken.held, wait).await?;

@@ -18,6 +18,7 @@ mod source;
 mod standing;
 mod start;
 mod target;
+mod told;
 mod turn;
 
 pub use start::run;

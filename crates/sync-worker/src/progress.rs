@@ -131,10 +131,17 @@ const SUCCEEDED: &str = r#"update "ExternalDatabase" set "lastSuccessAt" = now()
       and ($3 or "state" <> 'ok' or "lastError" is not null or "lastSuccessAt" is null
            or "lastSuccessAt" < now() - interval '10 seconds')"#;
 
+/// Inside of the pass that gave an id: the first one that had come so far.
+const SINCE_GIVEN: &str = r#"select extract(epoch from clock_timestamp() - p."at")::float8 from "SequencerPass" p
+    where p."pass" > coalesce((select q."pass" from "SequencerPass" q where q."lastSequenceId" < $1
+                               order by q."pass" desc limit 1), 0) and p."lastSequenceId" >= $1
+    order by p."pass" limit 1"#;
+
 /// Prepares what a turn that went well says, so that it can be said in one go.
 pub(crate) async fn prepare(client: &Object) -> Result<(), Error> {
     client.prepare_cached(RECORD).await?;
     client.prepare_cached(SUCCEEDED).await?;
+    client.prepare_cached(SINCE_GIVEN).await?;
     Ok(())
 }
 
@@ -189,6 +196,13 @@ pub(crate) async fn succeeded(client: &Object, target: &TargetKey, refuses_rows:
     let statement = client.prepare_cached(SUCCEEDED).await?;
     client.execute(&statement, &[&target.tenancy_id, &target.database_id, &refuses_rows]).await?;
     Ok(())
+}
+
+/// Seconds since the pass that gave this id (at least, if the ledger of passes is younger), by the database's clock;
+/// `None` = no pass has.
+pub(crate) async fn since_given(client: &Object, id: i64) -> Result<Option<f64>, Error> {
+    let statement = client.prepare_cached(SINCE_GIVEN).await?;
+    client.query_opt(&statement, &[&id]).await?.map(|row| row.try_get(0)).transpose()
 }
 
 /// The target failed. Its retry row is its breaker; here is what is shown of it.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::mapping::{self, CheckError};
-use tenant_sync_core::queue::{Broker, Consumer};
+use tenant_sync_core::queue::{Broker, Consumer, Places};
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::target::dial::Dialer;
 use tenant_sync_core::worker::patience::{Setback, until_done};
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{Jobs, Outcome};
+use crate::job::Jobs;
 use crate::order;
 use crate::plan::Plan;
 use crate::sessions::{CHANNEL, Sessions};
@@ -49,6 +49,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         keyring,
         plans: plans?,
         aside: crate::aside::Aside::default(),
+        told: crate::told::Told::default(),
         sessions: Sessions::new(worker.internal().clone(), dialer, worker.id(), &config.sync),
         stopping: worker.stopping(),
         activity: worker.activity(),
@@ -70,7 +71,8 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
             stopping.clone(),
         ),
     );
-    worker.spawn("session upkeep", upkeep(Arc::clone(&jobs), wanted, stopping.clone()));
+    let places = consumer.places();
+    worker.spawn("session upkeep", upkeep(Arc::clone(&jobs), places, wanted, stopping.clone()));
     worker.spawn("jobs", consume(consumer, jobs, worker.fusebox(), stopping));
     Ok(worker.run().await?)
 }
@@ -120,7 +122,7 @@ async fn consume(
             }
             let job = finish_step(&jobs.stopping, JOB_STOPS_WITHIN, Box::pin(jobs.run(&delivery.job)));
             let Some(outcome) = job.await else { return };
-            metrics::counter!("tenant_sync_jobs_total", "outcome" => name(outcome)).increment(1);
+            metrics::counter!("tenant_sync_jobs_total", "outcome" => outcome.name()).increment(1);
         }
     };
     let ended = consumer.run(stopping, handler).await;
@@ -131,24 +133,22 @@ async fn consume(
     Ok(ended?)
 }
 
-fn name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Stale => "stale",
-        Outcome::NoTarget => "no_target",
-        Outcome::UpToDate => "up_to_date",
-        Outcome::More => "more",
-        Outcome::Failed => "failed",
-        Outcome::GivenBack => "given_back",
-    }
-}
-
-async fn upkeep(jobs: Arc<Jobs>, wanted: Arc<Notify>, stopping: CancellationToken) -> Result<(), Infallible> {
+async fn upkeep(
+    jobs: Arc<Jobs>,
+    places: Places,
+    wanted: Arc<Notify>,
+    stopping: CancellationToken,
+) -> Result<(), Infallible> {
     let mut ticks = tokio::time::interval(UPKEEP);
     loop {
         let step = async {
             tokio::select! {
                 () = wanted.notified() => jobs.sessions.give_up_wanted().await,
-                _ = ticks.tick() => jobs.sessions.upkeep().await,
+                _ = ticks.tick() => {
+                    places.export();
+                    jobs.sessions.export();
+                    jobs.sessions.upkeep().await;
+                }
             }
         };
         // What a step leaves behind is given back with all the rest when the jobs have ended.

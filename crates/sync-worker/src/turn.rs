@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tenant_sync_core::config::Sync as SyncConfig;
 use tenant_sync_core::target::class::{ErrorClass, TargetFault};
+use tenant_sync_core::trace::{Span, SpanKind};
 use tenant_sync_core::worker::failpoint;
 use time::OffsetDateTime;
 use tokio_postgres::Client;
@@ -21,6 +22,7 @@ use crate::target::settle::{self, Picture, Standing};
 use crate::target::setup::{self, Table};
 use crate::target::state::{self, Limits, Opened, Owner, State};
 use crate::target::{Means, Refusal, Statements, Writer, upgrade};
+use crate::told::Told;
 
 /// A turn of a healthy target ends after this long even if there is more: others wait for its place.
 const TURN_TIME: Duration = Duration::from_secs(10);
@@ -47,6 +49,9 @@ pub(crate) struct Turn<'a> {
     pub(crate) fill_requested: &'a HashSet<String>,
     /// Cancelled when the worker stops: the turn commits what it has.
     pub(crate) stopping: &'a CancellationToken,
+    /// Of the job, if it is traced.
+    pub(crate) span: &'a Span,
+    pub(crate) told: &'a Told,
 }
 
 /// What a turn did.
@@ -63,6 +68,8 @@ pub(crate) struct Report {
     pub(crate) fills: Vec<(usize, &'static str)>,
     /// The mapping of which a range was compared on the side, and where its next range begins.
     pub(crate) compared: Option<Compare>,
+    /// Id of the oldest change that was brought.
+    pub(crate) oldest_change: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,11 +94,17 @@ impl Turn<'_> {
 
     async fn attempt(&self, mode: Mode) -> Result<Report, TurnError> {
         reach("sync.before_lock").await?;
+        let step = self.span.child("lock", SpanKind::Client);
         let (state, mut report) = self.opened_and_prepared().await?;
+        drop(step);
+        let step = self.span.child("read", SpanKind::Client);
         let mut slice = self.first_slice(&state, &mut report).await?;
+        drop(step);
+        report.oldest_change = slice.oldest_change(&report.cursors);
         reach("sync.after_read").await?;
         let began = Instant::now();
         let mut rows = 0;
+        let mut step = self.span.child("write", SpanKind::Client);
         loop {
             rows += slice.rows;
             report.finished = slice.complete && !slice.cursors.iter().any(Cursor::filling);
@@ -124,6 +137,9 @@ impl Turn<'_> {
             }
         }
         report.rows += self.retry_refused(&state, &mut report.refused).await?;
+        step.set("tenant_sync.rows", || i64::try_from(report.rows).unwrap_or(i64::MAX));
+        drop(step);
+        let _step = self.span.child("commit", SpanKind::Client);
         self.close(&slice, &state, &mut report).await?;
         Ok(report)
     }
@@ -169,6 +185,7 @@ impl Turn<'_> {
             refused: Vec::new(),
             fills: Vec::new(),
             compared: None,
+            oldest_change: None,
         };
         for (at, plan) in self.plans.iter().enumerate() {
             let known = state.mappings.get(plan.name());
@@ -334,13 +351,7 @@ impl Turn<'_> {
         if refusals.is_empty() {
             return Ok(0);
         }
-        for refusal in refusals {
-            tracing::warn!(
-                tenancy = %self.owner.tenancy, target = self.owner.target, mapping = plan.name(),
-                key = ?refusal.key, sqlstate = refusal.sqlstate, reason = refusal.reason,
-                "the target refuses a row; it is tried again later"
-            );
-        }
+        self.told.refusals(self.owner, plan.name(), refusals);
         self.bounded(settle::refusals(self.client, self.schema, plan, refusals)).await?;
         Ok(i64::try_from(refusals.len()).unwrap_or(i64::MAX))
     }

@@ -61,7 +61,10 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
             report.request_id
         ),
         ("dead", _, Some(error)) => format!("dead: {error}"),
-        (outcome, _, Some(error)) => format!("{outcome}: {}. It is tried again", error.trim_end_matches('.')),
+        (outcome, Some(status), Some(error)) => {
+            format!("{outcome}: answered {status}. {error} It is tried again.")
+        }
+        (outcome, None, Some(error)) => format!("{outcome}: {error} It is tried again."),
         (outcome, ..) => outcome.to_owned(),
     })?;
     Ok(if delivered { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -51,7 +51,7 @@ async fn round(console: &Console) -> Result<(), Problem> {
     let for_targets = outbox::take_turn(&client, "console target sample", TARGETS_EVERY.mul_f64(0.9)).await?;
     let some = some_targets(&client).await?;
     drop(client);
-    let overview = overview(console).await?;
+    let overview = Box::pin(overview(console)).await?;
     let statuses = status::read_of(&console.internal, &console.desk.mappings, some, ROWS).await?;
     let lags: Vec<f64> = statuses.iter().filter(|status| status.target.state != "paused").map(lag).collect();
     let client = console.internal.get().await?;

@@ -75,13 +75,13 @@ async fn show(State(console): State<Console>, query: Query) -> Result<Response, 
         Scope::All { limit, cursor } => (limit, cursor.as_deref().map(cursor::read_target).transpose()?),
     };
     let filter = TargetFilter::default();
-    let (overview, page) =
-        tokio::try_join!(overview(&console), page_of(&console, &filter, after.as_ref(), limit))?;
-    let status = Status {
-        overview,
-        external_databases: lines(&console, page.entries, ROWS_MAX).await?,
-        next_cursor: page.next.as_ref().map(cursor::write_target),
+    let listed = async {
+        let page = page_of(&console, &filter, after.as_ref(), limit).await?;
+        Ok((lines(&console, page.entries, ROWS_MAX).await?, page.next))
     };
+    let (overview, (external_databases, next)) = tokio::try_join!(overview(&console), listed)?;
+    let status =
+        Status { overview, external_databases, next_cursor: next.as_ref().map(cursor::write_target) };
     Ok(Json(status).into_response())
 }
 

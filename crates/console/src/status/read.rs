@@ -53,54 +53,82 @@ struct Rest {
 }
 
 async fn rest(console: &Console) -> Result<Rest, Problem> {
-    let switches = fusebox::read(console).await?;
-    let client = console.internal.get().await?;
-    let sequencing = road::sequencing(&client, None).await?;
-    let fill = outbox::fill(&client, None).await?;
-    let workers = road::workers(&client).await?;
-    let highest = road::highest_watermarks(&client, VISITED_TARGETS).await?;
-    let (total, counted) = browse::targets_about(&client).await?;
-    let troubles = browse::troubles(&client).await?;
-    let waiting = outbox::waiting(&client, WAITING_TARGETS + 1).await?;
-    let mut behind = Vec::new();
-    for key in waiting.iter().take(usize::try_from(WAITING_TARGETS).unwrap_or(usize::MAX)) {
-        behind.extend(targets::find(&client, key).await?);
-    }
-    drop(client);
-    let more = i64::try_from(waiting.len()).is_ok_and(|n| n > WAITING_TARGETS);
-    let sync_engine = sync_engine(console, highest, behind, more).await?;
-    let states = [fill.pending, fill.later, fill.claimed, fill.running, fill.stale];
+    let (standing, behind) = tokio::try_join!(standing(console), behind(console))?;
+    let Behind { fill, statuses, more } = behind;
+    let states = [fill.pending, fill.later, fill.claimed, fill.running, fill.stale].iter().sum::<i64>();
+    let Standing { switches, sequencing, workers, highest, total: (total, counted), causes } = standing;
     let targets = Fleet {
         total: Count { count: total, at_least: !counted },
-        waiting: Count {
-            count: states.iter().sum::<i64>().min(outbox::COUNT_MAX),
-            at_least: states.iter().sum::<i64>() > outbox::COUNT_MAX,
-        },
-        causes: troubles.into_iter().map(Cause::from).collect(),
+        waiting: Count::up_to(outbox::COUNT_MAX, states),
+        causes,
     };
+    let sync_engine = sync_engine(console, &highest, &statuses, more);
     Ok(Rest { switches, sequencing, fill, workers, sync_engine, targets })
 }
 
-async fn sync_engine(
-    console: &Console,
+/// What is known of the whole.
+struct Standing {
+    switches: fusebox::Switches,
+    sequencing: road::Sequencing,
+    workers: Vec<road::WorkerLine>,
     highest: Vec<(String, i64)>,
-    behind: Vec<Target>,
+    total: (i64, bool),
+    causes: Vec<Cause>,
+}
+
+async fn standing(console: &Console) -> Result<Standing, Problem> {
+    let switches = fusebox::read(console).await?;
+    let client = console.internal.get().await?;
+    Ok(Standing {
+        switches,
+        sequencing: road::sequencing(&client, None).await?,
+        workers: road::workers(&client).await?,
+        highest: road::highest_watermarks(&client, VISITED_TARGETS).await?,
+        total: browse::targets_about(&client).await?,
+        causes: browse::troubles(&client).await?.into_iter().map(Cause::from).collect(),
+    })
+}
+
+/// What is known of the targets that something is to be done for.
+struct Behind {
+    fill: Fill,
+    /// Of those that wait longest.
+    statuses: Vec<TargetStatus>,
+    /// There are others.
     more: bool,
-) -> Result<Vec<MappingProgress>, Problem> {
-    let mappings = &console.desk.mappings;
-    let found = status::read_of(&console.internal, mappings, behind, WAITING_ROWS).await?;
+}
+
+async fn behind(console: &Console) -> Result<Behind, Problem> {
+    let client = console.internal.get().await?;
+    let fill = outbox::fill(&client, None).await?;
+    let mut waiting = outbox::waiting(&client, WAITING_TARGETS + 1).await?;
+    let kept = usize::try_from(WAITING_TARGETS).unwrap_or(usize::MAX);
+    let more = waiting.len() > kept;
+    waiting.truncate(kept);
+    let found = targets::find_all(&client, &waiting).await?;
+    drop(client);
+    let statuses = status::read_of(&console.internal, &console.desk.mappings, found, WAITING_ROWS).await?;
+    Ok(Behind { fill, statuses, more })
+}
+
+fn sync_engine(
+    console: &Console,
+    highest: &[(String, i64)],
+    statuses: &[TargetStatus],
+    more: bool,
+) -> Vec<MappingProgress> {
     let mut rows: BTreeMap<&str, Count> = BTreeMap::new();
-    for mapping in found.iter().flat_map(|target| &target.mappings) {
+    for mapping in statuses.iter().flat_map(|target| &target.mappings) {
         let sum = rows.entry(&mapping.name).or_insert(Count { count: 0, at_least: more });
         sum.count += mapping.backlog_rows;
         sum.at_least |= mapping.backlog_is_at_least;
     }
-    let progress = mappings.iter().map(|mapping| MappingProgress {
+    let progress = console.desk.mappings.iter().map(|mapping| MappingProgress {
         mapping: mapping.name.clone(),
         highest_sequence_id: highest.iter().find(|(name, _)| *name == mapping.name).map(|(_, id)| *id),
         rows_behind: rows.get(&*mapping.name).copied().unwrap_or(Count { count: 0, at_least: more }),
     });
-    Ok(progress.collect())
+    progress.collect()
 }
 
 /// How one tenancy is, with its targets.

@@ -18,7 +18,7 @@ use serde::Deserialize;
 pub use explain::{REDACTED, Setting, explain};
 pub use sections::{
     Console, Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Requests,
-    Secrets, Sequencer, Sync, TlsFloor,
+    Secrets, Sequencer, Sync, Telemetry, TlsFloor,
 };
 pub use source::ConfigError;
 
@@ -55,6 +55,8 @@ pub struct Config {
     pub health: Health,
     /// Logging.
     pub log: Log,
+    /// Traces.
+    pub telemetry: Telemetry,
 }
 
 impl Config {

@@ -332,6 +332,18 @@ pub struct Log {
     pub filter: String,
 }
 
+/// `[telemetry]`: traces.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Where a collector speaks OTLP over HTTP; unset = nothing is traced.
+    #[serde(default, deserialize_with = "text_or_none")]
+    pub otlp_endpoint: Option<String>,
+    /// Which part of all passes is traced.
+    #[serde(deserialize_with = "ratio")]
+    pub sample_ratio: f64,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -363,6 +375,10 @@ fn tls_floor<'de, D: Deserializer<'de>>(d: D) -> Result<TlsFloor, D::Error> {
         "disable" => Some(TlsFloor::Disable),
         _ => None,
     })
+}
+
+fn ratio<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+    parsed(d, "a number from 0 to 1", |t| t.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio)))
 }
 
 fn log_format<'de, D: Deserializer<'de>>(d: D) -> Result<Option<LogFormat>, D::Error> {

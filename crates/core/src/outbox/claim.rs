@@ -20,6 +20,8 @@ pub struct Claim {
     pub target: TargetKey,
     /// Which queue it goes to.
     pub lane: Lane,
+    /// W3C trace context of the pass that asked for it, if that is traced.
+    pub traceparent: Option<String>,
 }
 
 /// How much may be claimed.
@@ -98,7 +100,7 @@ with queued as (
     set claim = r.claim + 1, "startedFulfillingAt" = now(), "runningSince" = null, "workerId" = null,
         "dueAt" = now() + $6::float8 * interval '1 second'
     from due where r.id = due.id
-    returning r.id, r.claim, r."tenancyId", r."databaseId"
+    returning r.id, r.claim, r."tenancyId", r."databaseId", r.traceparent
 ), scanned as (
     select now() as as_of, (
         select r."dueAt" from "OutgoingRequest" r
@@ -106,7 +108,8 @@ with queued as (
           and r.id not in (select id from due)
         order by r."dueAt" limit 1) as lowest_left
 )
-select s.as_of, s.lowest_left, c.id, c.claim, c."tenancyId", c."databaseId" from scanned s left join claimed c on true"#;
+select s.as_of, s.lowest_left, c.id, c.claim, c."tenancyId", c."databaseId", c.traceparent
+from scanned s left join claimed c on true"#;
 
 /// Claims due rows of both lanes, oldest first, live before bulk, and commits. `floors` are the due times
 /// from which the scans look: below them nothing was due before.
@@ -164,6 +167,7 @@ fn lane_scan(rows: &[Row], lane: Lane) -> LaneScan {
             claim: row.get(3),
             target: TargetKey { tenancy_id: row.get(4), database_id: row.get(5) },
             lane,
+            traceparent: row.get(6),
         })
     });
     LaneScan { claims: claims.collect(), scanned: scanned(rows) }

@@ -47,10 +47,14 @@ pub(super) fn encode(claim: &DeliveryClaim) -> Vec<u8> {
 }
 
 /// The message for a claim: its properties. It expires in the broker when the claim does.
-pub(super) fn properties(claim: &DeliveryClaim, expires_after: Duration) -> BasicProperties {
+pub(super) fn properties(
+    claim: &DeliveryClaim,
+    expires_after: Duration,
+    traceparent: Option<String>,
+) -> BasicProperties {
     let id = format!("{}:{}", claim.request_id, claim.claim);
     let tenancy = claim.tenancy_id.map(|id| (names::TENANCY_HEADER, id.to_string()));
-    message_properties(names::DELIVERY_JOB_TYPE, id, tenancy, expires_after)
+    message_properties(names::DELIVERY_JOB_TYPE, id, tenancy, expires_after, traceparent)
 }
 
 /// Reads a message of the queue for requests.
@@ -96,7 +100,7 @@ mod tests {
         #[test]
         fn what_is_sent_is_what_is_read(id: u128, claim in 1..=i64::MAX) {
             let sent = a_claim(id, claim);
-            let read = decode(&encode(&sent), &properties(&sent, Duration::from_secs(30))).expect("readable");
+            let read = decode(&encode(&sent), &properties(&sent, Duration::from_secs(30), None)).expect("readable");
             prop_assert_eq!(read.held, Held { request_id: sent.request_id, claim });
             prop_assert_eq!(read.destination_id, sent.destination_id);
             prop_assert_eq!(read.traceparent.map(|t| t.len()), Some(55));

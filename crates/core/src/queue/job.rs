@@ -70,10 +70,16 @@ pub(super) fn encode(claim: &Claim) -> Vec<u8> {
 }
 
 /// The message for a claim: its properties. It expires in the broker when the claim does.
-pub(super) fn properties(claim: &Claim, expires_after: Duration) -> BasicProperties {
+/// `traceparent` is that of the span that publishes, if it is traced.
+pub(super) fn properties(
+    claim: &Claim,
+    expires_after: Duration,
+    traceparent: Option<String>,
+) -> BasicProperties {
     let id = format!("{}:{}", claim.request_id, claim.claim);
     let tenancy = (names::TENANCY_HEADER, claim.target.tenancy_id.to_string());
-    message_properties(names::JOB_TYPE, id, Some(tenancy), expires_after)
+    let traceparent = traceparent.or_else(|| claim.traceparent.clone());
+    message_properties(names::JOB_TYPE, id, Some(tenancy), expires_after, traceparent)
 }
 
 /// Properties that all our messages have.
@@ -82,12 +88,14 @@ pub(super) fn message_properties(
     message_id: String,
     header: Option<(&'static str, String)>,
     expires_after: Duration,
+    traceparent: Option<String>,
 ) -> BasicProperties {
     let mut headers = FieldTable::default();
     if let Some((name, value)) = header {
         headers.insert(name.into(), AMQPValue::LongString(value.into()));
     }
-    headers.insert(names::TRACE_HEADER.into(), AMQPValue::LongString(new_traceparent().into()));
+    let traceparent = traceparent.unwrap_or_else(new_traceparent);
+    headers.insert(names::TRACE_HEADER.into(), AMQPValue::LongString(traceparent.into()));
     BasicProperties::default()
         .with_content_type(names::CONTENT_TYPE.into())
         .with_type(kind.into())
@@ -145,14 +153,14 @@ mod tests {
 
     fn a_claim(id: u128, claim: i64, database_id: &str) -> Claim {
         let target = TargetKey { tenancy_id: Uuid::from_u128(id ^ 7), database_id: database_id.to_owned() };
-        Claim { request_id: Uuid::from_u128(id), claim, target, lane: Lane::Live }
+        Claim { request_id: Uuid::from_u128(id), claim, target, lane: Lane::Live, traceparent: None }
     }
 
     proptest! {
         #[test]
         fn what_is_sent_is_what_is_read(id: u128, claim in 1..=i64::MAX, database in "[A-Za-z0-9_-]{1,63}") {
             let sent = a_claim(id, claim, &database);
-            let read = decode(&encode(&sent), &properties(&sent, Duration::from_secs(30))).expect("readable");
+            let read = decode(&encode(&sent), &properties(&sent, Duration::from_secs(30), None)).expect("readable");
             prop_assert_eq!(read.held, Held { request_id: sent.request_id, claim });
             prop_assert_eq!(read.target, sent.target);
             prop_assert_eq!(read.traceparent.map(|t| t.len()), Some(55));

@@ -14,7 +14,7 @@ pub const JOB_TYPE: &str = "tenant_sync.v1.TenantSyncJob";
 pub const DELIVERY_JOB_TYPE: &str = "tenant_sync.v1.HttpDeliveryJob";
 /// Header with the tenancy's id.
 pub const TENANCY_HEADER: &str = "tenancy_id";
-/// Header of the W3C trace context: one trace a message, from the poller's log to the worker's.
+/// Header of the W3C trace context: that of the pass that asked for the sync, else a new one that is not sampled.
 pub const TRACE_HEADER: &str = "traceparent";
 /// Header that says why a message lies in the dead queue.
 pub const REASON_HEADER: &str = "reason";

@@ -56,6 +56,14 @@ impl Places {
     pub fn taken(&self) -> usize {
         usize::from(self.concurrency).saturating_sub(self.all.available_permits())
     }
+
+    /// Sets the gauge of places.
+    pub fn export(&self) {
+        let taken = u16::try_from(self.taken()).unwrap_or(u16::MAX);
+        metrics::gauge!("tenant_sync_places", "state" => "taken").set(f64::from(taken));
+        metrics::gauge!("tenant_sync_places", "state" => "free")
+            .set(f64::from(self.concurrency.saturating_sub(taken)));
+    }
 }
 
 impl Place {

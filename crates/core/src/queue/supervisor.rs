@@ -132,6 +132,8 @@ impl Broker {
         R: Future<Output = Result<(), QueueError>>,
     {
         let mut reconnect = Reconnect::default();
+        let connected_now = metrics::gauge!("tenant_sync_rabbitmq_connected", "role" => role);
+        connected_now.set(0.0);
         while !stopping.is_cancelled() {
             let began = Instant::now();
             let Some(connected) = stopping.run_until_cancelled(self.connect(role)).await else { break };
@@ -140,8 +142,10 @@ impl Broker {
                     let session = Arc::new(session);
                     tracing::info!(role, "connected to RabbitMQ");
                     state.set(true);
+                    connected_now.set(1.0);
                     let ended = run(Arc::clone(&session)).await;
                     state.set(false);
+                    connected_now.set(0.0);
                     session.close().await;
                     ended
                 }

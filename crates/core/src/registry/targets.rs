@@ -86,6 +86,21 @@ pub async fn find<C: GenericClient>(client: &C, key: &TargetKey) -> Result<Optio
     client.query_opt(&sql, &[&key.tenancy_id, &key.database_id]).await?.as_ref().map(read).transpose()
 }
 
+/// Those of these targets that there are.
+///
+/// # Errors
+/// Postgres does.
+pub async fn find_all<C: GenericClient>(client: &C, keys: &[TargetKey]) -> Result<Vec<Target>, Error> {
+    let (tenancies, ids): (Vec<_>, Vec<_>) =
+        keys.iter().map(|key| (key.tenancy_id, key.database_id.as_str())).unzip();
+    let sql = format!(
+        r#"select {COLUMNS} from unnest($1::uuid[], $2::text[]) as k (tenancy, database)
+           cross join lateral (select * from "ExternalDatabase" e
+                               where e."tenancyId" = k.tenancy and e."id" = k.database offset 0) e"#
+    );
+    client.query(&sql, &[&tenancies, &ids]).await?.iter().map(read).collect()
+}
+
 /// The targets that are meant, by tenancy and id.
 ///
 /// # Errors

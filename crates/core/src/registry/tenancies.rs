@@ -44,6 +44,22 @@ pub struct NewTenancy<'a> {
     pub tenant_key: Option<&'a str>,
 }
 
+/// What people call a tenancy: its project, and its branch where that is not the usual one.
+#[must_use]
+pub fn name_of(project_id: &str, branch_id: &str) -> String {
+    if branch_id == "main" { project_id.to_owned() } else { format!("{project_id} ({branch_id})") }
+}
+
+/// The names of these tenancies, as far as they are there.
+///
+/// # Errors
+/// Postgres does.
+pub async fn names<C: GenericClient>(client: &C, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>, Error> {
+    let sql = r#"select "id", "projectId", "branchId" from "Tenancy" where "id" = any ($1)"#;
+    let rows = client.query(sql, &[&ids]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, name_of(row.try_get(1)?, row.try_get(2)?)))).collect()
+}
+
 /// What became of [`create`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Creation {

@@ -1,7 +1,12 @@
 //! One pass: a call of `backfill_null_sequence_ids`, which does everything in one transaction of its own.
 
-use crate::db::{DbError, Internal};
+use deadpool_postgres::Object;
 use serde::Serialize;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, Statement};
+
+use crate::db::{DbError, Internal};
+use crate::trace::Span;
 
 /// What a pass did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,19 +65,23 @@ impl Pass {
 /// The internal Postgres does not answer, or the pass as a whole failed (single rows and tenants do not make it).
 pub async fn pass(internal: &Internal, batch_size: i32) -> Result<Pass, DbError> {
     let client = internal.get().await?;
+    let span = Span::root("pass");
     let statement = client
         .prepare_cached(
             "select outcome, rows_given, tenancies, targets_asked, parked, last_sequence_id, more
              from backfill_null_sequence_ids($1)",
         )
         .await?;
-    let row = client.query_one(&statement, &[&batch_size]).await?;
+    let row = match span.traceparent() {
+        None => client.query_one(&statement, &[&batch_size]).await?,
+        Some(traceparent) => traced(&client, &statement, batch_size, &traceparent).await?,
+    };
     let outcome = match row.try_get::<_, &str>(0)? {
         "standby" => Outcome::Standby,
         "empty" => Outcome::Empty,
         _ => Outcome::Done,
     };
-    Ok(Pass {
+    let done = Pass {
         outcome,
         rows_given: row.try_get(1)?,
         tenancies: row.try_get(2)?,
@@ -80,5 +89,43 @@ pub async fn pass(internal: &Internal, batch_size: i32) -> Result<Pass, DbError>
         parked: row.try_get(4)?,
         last_sequence_id: row.try_get(5)?,
         more: row.try_get(6)?,
-    })
+    };
+    tell(span, &done);
+    Ok(done)
+}
+
+/// The pass in a transaction that names its trace, so that the requests that it makes carry it on. All of it is sent at
+/// once.
+async fn traced(
+    client: &Object,
+    statement: &Statement,
+    batch_size: i32,
+    traceparent: &str,
+) -> Result<Row, tokio_postgres::Error> {
+    let name = "select set_config('tenant_sync.traceparent', $1, true)";
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&traceparent, Type::TEXT)];
+    let limit: [&(dyn ToSql + Sync); 1] = [&batch_size];
+    let (begun, named, row, committed) = tokio::join!(
+        client.batch_execute("begin"),
+        client.execute_typed(name, &parameters),
+        client.query_one(statement, &limit),
+        client.batch_execute("commit"),
+    );
+    begun?;
+    named?;
+    let row = row?;
+    committed?;
+    Ok(row)
+}
+
+/// A pass that asked for nothing begins no trace.
+fn tell(mut span: Span, done: &Pass) {
+    if done.targets_asked == 0 {
+        span.forget();
+        return;
+    }
+    span.set("tenant_sync.rows", || done.rows_given);
+    span.set("tenant_sync.tenancies", || done.tenancies);
+    span.set("tenant_sync.targets", || done.targets_asked);
+    span.set("tenant_sync.last_sequence_id", || done.last_sequence_id.unwrap_or(0));
 }

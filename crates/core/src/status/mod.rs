@@ -17,6 +17,7 @@
 //!   are older than the ledger of passes.
 //! - While a mapping is filled: the time since the fill began (was asked for; since the target was added).
 
+mod fill;
 mod lag;
 pub mod road;
 mod sql;
@@ -32,6 +33,7 @@ use crate::db::{DbError, Internal};
 use crate::mapping::Mapping;
 use crate::outbox::TargetKey;
 use crate::registry::targets::{self, Filter, Target};
+pub use fill::{FillStatus, Walked, fills};
 use lag::{Facts, Ledger};
 use sql::Counts;
 

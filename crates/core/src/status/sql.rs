@@ -204,6 +204,22 @@ fn key_and_position(mapping: &Mapping, key_types: &[String]) -> (String, String)
     (key.join(", "), position.join(", "))
 }
 
+/// Rows of a tenant in a mapping's source; `here` is a relation `t` with `tenancy` and `position`.
+pub(super) fn of_mapping(mapping: &Mapping, types: &Types, here: &str) -> String {
+    let tenant = if mapping.source.is_tracked() {
+        of_tenant(&mapping.source.tenant, &types.tenant, "t.tenancy")
+    } else {
+        format!("s.{} = t.tenancy", quote_ident(&mapping.source.tenant))
+    };
+    format!("select from {here}, {} s where {tenant}", mapping.source.relation())
+}
+
+/// Whether such a row lies behind the position.
+pub(super) fn behind_position(mapping: &Mapping, types: &Types) -> String {
+    let (key, position) = key_and_position(mapping, &types.key);
+    format!("({key}) > ({position})")
+}
+
 /// Rows and tombstones of the tables whose changes touch rows of this mapping: those that have no id yet, and, where
 /// no touched row gets an id of its own, those above the watermark.
 fn touched(mapping: &Mapping, touchings: &[Touching]) -> String {

@@ -72,12 +72,13 @@ impl Heartbeat {
                    on conflict (id) do update set "lastSeenAt" = now(), details = excluded.details"#,
             )
             .await?;
-        let version = env!("CARGO_PKG_VERSION");
         let mut details = self.details.get();
         if let Some(details) = details.as_object_mut() {
             details.extend(self.activity.describe(before));
         }
-        client.execute(&upsert, &[&&*self.id, &self.kind.name(), &version, &started_at, &details]).await?;
+        client
+            .execute(&upsert, &[&&*self.id, &self.kind.name(), &crate::VERSION, &started_at, &details])
+            .await?;
         if purge {
             let delete = client
                 .prepare_cached(

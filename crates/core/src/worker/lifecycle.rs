@@ -67,6 +67,7 @@ impl Worker {
         config: Arc<Config>,
         shutdown: &CancellationToken,
     ) -> Result<Option<Self>, WorkerError> {
+        metrics::begin(kind);
         let id: Arc<str> = instance_id().into();
         let internal = Internal::new(&config.database, kind.name())?;
         let (health, details, activity) = (Health::default(), Details::default(), Activity::default());
@@ -84,7 +85,7 @@ impl Worker {
                 TcpListener::bind(address).await.map_err(|reason| WorkerError::Listen { address, reason })?;
             tasks.spawn("health endpoint", health::serve(listener, health.clone(), tasks.stopping()));
         }
-        tracing::info!(worker = &*id, %kind, version = env!("CARGO_PKG_VERSION"), "starting");
+        tracing::info!(worker = &*id, %kind, version = crate::VERSION, "starting");
         match schema::wait_until_usable(&config, shutdown).await? {
             Schema::Usable => {}
             Schema::AskedToStop => return Ok(None),

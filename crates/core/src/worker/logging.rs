@@ -22,7 +22,8 @@ pub fn init(log: &Log) -> Result<(), BadFilter> {
     // Fails only where a subscriber is there already: in tests, and where a program embeds the workers.
     let _ = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init().map_err(drop),
-        LogFormat::Json => lines.json().flatten_event(true).try_init().map_err(drop),
+        // Without the module's name, which would hide the field that says which target is meant.
+        LogFormat::Json => lines.with_target(false).json().flatten_event(true).try_init().map_err(drop),
     };
     Ok(())
 }

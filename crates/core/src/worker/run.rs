@@ -1,7 +1,7 @@
 //! The `main` of every worker program: configuration, logging and metrics first, then the runtime.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::instance::Kind;
 use super::shutdown::Signals;
-use super::{failpoint, logging, metrics};
+use super::{failpoint, health_check, logging, metrics};
 use crate::config::Config;
+use crate::trace;
 
 const WRONG_USAGE: u8 = 2;
 
 struct Options {
     config: Option<PathBuf>,
     once: bool,
+    health_check: bool,
 }
 
 /// Runs a worker that knows no `--once`. See [`main_with_once`].
@@ -34,6 +36,9 @@ where
 
 /// Runs a worker until SIGTERM or SIGINT, or one pass of it with `--once`, whose result goes to standard
 /// output as JSON. Exit codes: 0 stopped cleanly, 1 failed, 2 wrong usage or configuration.
+///
+/// With `--health-check` it only asks the worker that runs beside it with the same configuration whether it is
+/// ready (0) or not (1): the health check of a container, which has no other program.
 ///
 /// `run` gets a token that is cancelled when the worker shall stop; it then has 8 s, the process 9.5 s.
 pub fn main_with_once<Run, Running, Once, Pass, Report, E>(kind: Kind, run: Run, once: Once) -> ExitCode
@@ -56,10 +61,15 @@ where
 
 fn command(kind: Kind) -> Command {
     let file = Arg::new("config").long("config").value_name("FILE").value_parser(value_parser!(PathBuf));
+    let health_check = Arg::new("health-check").long("health-check").action(ArgAction::SetTrue);
     Command::new(kind.name())
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(crate::VERSION)
         .about(kind.about())
         .arg(file.help("Configuration file [default: tenant-sync.toml, if it exists]"))
+        .arg(
+            health_check
+                .help("Ask the worker at health.listen whether it is ready, and exit: 0 if it is, else 1"),
+        )
 }
 
 fn program<Run, Running, Once, Pass, Report, E>(
@@ -80,6 +90,9 @@ where
         Ok(options) => options,
         Err(code) => return code,
     };
+    if options.health_check {
+        return check_health(kind, options.config.as_deref());
+    }
     let (config, runtime) = match prepare(kind, &options) {
         Ok(prepared) => prepared,
         Err((code, reason)) => {
@@ -98,6 +111,7 @@ where
         };
         supervise(working, &shutdown).await
     });
+    trace::shutdown();
     runtime.shutdown_timeout(Duration::from_millis(100));
     code
 }
@@ -108,7 +122,22 @@ fn parse(command: Command) -> Result<Options, ExitCode> {
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE))
     })?;
     let once = matches.try_get_one::<bool>("once").ok().flatten().copied().unwrap_or(false);
-    Ok(Options { config: matches.get_one::<PathBuf>("config").cloned(), once })
+    let health_check = matches.get_flag("health-check");
+    Ok(Options { config: matches.get_one::<PathBuf>("config").cloned(), once, health_check })
+}
+
+/// Neither logs nor starts anything.
+fn check_health(kind: Kind, file: Option<&Path>) -> ExitCode {
+    let checked = Config::load(file)
+        .map_err(|error| (WRONG_USAGE, error.to_string()))
+        .and_then(|config| health_check::ask(config.health.listen).map_err(|reason| (1, reason)));
+    match checked {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, reason)) => {
+            eprintln!("{kind}: {reason}");
+            ExitCode::from(code)
+        }
+    }
 }
 
 /// All that can go wrong before anything starts.
@@ -118,7 +147,9 @@ fn prepare(kind: Kind, options: &Options) -> Result<(Arc<Config>, tokio::runtime
     failpoint::init_from_env().map_err(|e| (WRONG_USAGE, e.to_string()))?;
     metrics::install().map_err(|e| (1, e.to_string()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(kind.name()).build();
-    Ok((Arc::new(config), runtime.map_err(|e| (1, e.to_string()))?))
+    let runtime = runtime.map_err(|e| (1, e.to_string()))?;
+    trace::init(&config, kind.name(), runtime.handle()).map_err(|e| (WRONG_USAGE, e.to_string()))?;
+    Ok((Arc::new(config), runtime))
 }
 
 fn print<T: Serialize, E: std::fmt::Display>(pass: Result<T, E>) -> Result<(), String> {

@@ -160,6 +160,17 @@ impl Sessions {
         }
     }
 
+    /// Sets the gauge of open sessions.
+    pub(crate) fn export(&self) {
+        let (idle, open) = (self.idle().len(), self.used.count());
+        let gauge = |state: &'static str, count: usize| {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            metrics::gauge!("tenant_sync_sessions", "state" => state).set(f64::from(count));
+        };
+        gauge("idle", idle);
+        gauge("busy", open.saturating_sub(idle));
+    }
+
     /// Closes what was not used for long, and what other workers wait for.
     pub(crate) async fn upkeep(&self) {
         let old: Vec<(TargetKey, Held)> = {

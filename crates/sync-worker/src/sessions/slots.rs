@@ -39,6 +39,11 @@ impl Used {
         Slot { key, used: self.clone() }
     }
 
+    /// How many are in use.
+    pub(super) fn count(&self) -> usize {
+        self.slots().len()
+    }
+
     fn slots(&self) -> std::sync::MutexGuard<'_, HashSet<(TargetKey, i32)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

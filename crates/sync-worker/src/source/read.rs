@@ -241,12 +241,14 @@ impl Reader<'_> {
         let mut once = Once::new(plan, arms.len() > 2);
         for row in all {
             if within(&row)? && once.is_new(&row)? {
+                part.note_id(&row)?;
                 part.push(row)?;
             }
         }
         for row in gone {
             // A tombstone whose key is alive again says nothing.
             if within(&row)? && !row.try_get::<_, bool>(1)? {
+                part.note_id(&row)?;
                 part.gone.push(row);
             }
         }

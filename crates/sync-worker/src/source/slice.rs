@@ -41,6 +41,8 @@ pub(crate) struct SliceOf {
     pub(crate) gone: Vec<Row>,
     /// The rows are all there is in this range of keys.
     pub(crate) range: Option<KeyRange>,
+    /// The lowest id of a change in it.
+    pub(crate) first_id: Option<i64>,
 }
 
 /// Keys above `from` up to `to`, as text; `None` = no bound.
@@ -70,7 +72,22 @@ pub(crate) struct Slice {
     pub(crate) compared: Option<Compare>,
 }
 
+impl Slice {
+    /// The lowest id of a change that it brings to a mapping that follows; what a fill brings is no change.
+    pub(crate) fn oldest_change(&self, from: &[Cursor]) -> Option<i64> {
+        let following = self.parts.iter().filter(|(at, _)| !from[*at].filling());
+        following.filter_map(|(_, part)| part.first_id).min()
+    }
+}
+
 impl SliceOf {
+    /// A change that has an id.
+    pub(super) fn note_id(&mut self, row: &Row) -> Result<(), SourceError> {
+        let id = row.try_get(0)?;
+        self.first_id = Some(self.first_id.map_or(id, |first| first.min(id)));
+        Ok(())
+    }
+
     pub(super) fn push(&mut self, row: Row) -> Result<(), SourceError> {
         match row.try_get::<_, Option<bool>>(1)? {
             Some(true) => self.large.push(row),

@@ -61,7 +61,7 @@ async fn dev_runs_a_console_where_there_is_a_key() {
         let answer = http::request(&address, "GET", path, &key, "").await?;
         let kinds = ["sequencer", "poller", "sync-worker", "console"];
         let knows = |kind: &&str| answer.body.contains(&format!(r#""kind":"{kind}""#));
-        if answer.status == 200 && kinds.iter().all(|kind| knows(kind)) { Ok(()) } else { Err(answer.body) }
+        if answer.status == 200 && kinds.iter().all(knows) { Ok(()) } else { Err(answer.body) }
     })
     .await;
     dev.terminate().await;

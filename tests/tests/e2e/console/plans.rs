@@ -51,44 +51,19 @@ async fn a_status_of_a_hundred_thousand_tenants_looks_at_a_bounded_part() {
 
     let config = stack.config();
     let internal = Internal::new(&config.database, "test").expect("a pool");
-    let mut costs: Vec<(&str, i64)> = Vec::new();
-    macro_rules! pages {
-        ($what:literal, $client:ident, $statement:expr) => {{
-            let mut object = internal.get().await.expect("a session");
-            let $client = object.transaction().await.expect("a transaction");
-            let before: i64 = $client.query_one(PAGES, &[]).await.expect("a count").get(0);
-            $statement.await.expect($what);
-            let after: i64 = $client.query_one(PAGES, &[]).await.expect("a count").get(0);
-            costs.push(($what, after - before));
-        }};
-    }
-    pages!("sequencer", t, road::sequencing(&t, None));
-    pages!("outbox", t, outbox::fill(&t, None));
-    pages!("waiting", t, outbox::waiting(&t, 50));
-    pages!("watermarks", t, road::highest_watermarks(&t, 100));
-    pages!("targets", t, browse::targets_about(&t));
-    pages!("troubles", t, browse::troubles(&t));
-    let middle = browse::TargetCursor {
-        place: 0,
-        key: outbox::TargetKey {
-            tenancy_id: uuid::Uuid::from_u128(u128::MAX / 2),
-            database_id: String::new(),
-        },
-    };
-    pages!("page", t, browse::targets(&t, &TargetFilter::default(), Some(&middle), 50));
-    let broken = TargetFilter {
-        state: Some("broken".into()),
-        class: Some("unreachable".into()),
-        order: TargetOrder::Failures,
-        ..TargetFilter::default()
-    };
-    pages!("broken", t, browse::targets(&t, &broken, None, 50));
-    let newest = TargetFilter { order: TargetOrder::Newest, ..TargetFilter::default() };
-    pages!("newest", t, browse::targets(&t, &newest, None, 50));
-    let search = TargetFilter { search: Some("project-77".into()), ..TargetFilter::default() };
-    pages!("search", t, browse::targets(&t, &search, None, 50));
-    pages!("tenancies", t, browse::tenancies(&t, Some("key-9"), None, 100));
+    let costs = costs(&internal).await;
     println_costs(&costs);
+    let mappings = tenant_sync_core::mapping::load(&config).expect("the shipped ones");
+    for round in 1..=3 {
+        let client = internal.get().await.expect("a session");
+        let found =
+            browse::targets(&client, &TargetFilter::default(), Some(&middle()), 50).await.expect("a page");
+        drop(client);
+        let began = Instant::now();
+        let read = tenant_sync_core::status::read_of(&internal, &mappings, found.entries, 1_000).await;
+        eprintln!("how far 50 targets are, round {round}: {:?}", began.elapsed());
+        assert_eq!(read.expect("read").len(), 50);
+    }
 
     let whole: i64 = stack
         .internal()
@@ -96,7 +71,7 @@ async fn a_status_of_a_hundred_thousand_tenants_looks_at_a_bounded_part() {
         .await
         .parse()
         .expect("a number");
-    for (what, pages) in &costs {
+    for (what, pages, _) in &costs {
         // Counts go to 10,000 entries of an index, each at most one page of the table.
         let bound = match *what {
             "outbox" | "troubles" | "search" => 12_000,
@@ -122,8 +97,57 @@ async fn a_status_of_a_hundred_thousand_tenants_looks_at_a_bounded_part() {
     assert!(times[7] < Duration::from_secs(1), "{times:?}");
 }
 
-fn println_costs(costs: &[(&str, i64)]) {
-    for (what, pages) in costs {
-        eprintln!("{what}: {pages} pages");
+fn println_costs(costs: &[(&str, i64, Duration)]) {
+    for (what, pages, took) in costs {
+        eprintln!("{what}: {pages} pages, {took:?}");
     }
+}
+
+/// A place in the middle of all targets.
+fn middle() -> browse::TargetCursor {
+    browse::TargetCursor {
+        place: 0,
+        key: outbox::TargetKey {
+            tenancy_id: uuid::Uuid::from_u128(u128::MAX / 2),
+            database_id: String::new(),
+        },
+    }
+}
+
+/// What each statement looks at, and how long it takes.
+async fn costs(internal: &Internal) -> Vec<(&'static str, i64, Duration)> {
+    let mut costs: Vec<(&'static str, i64, Duration)> = Vec::new();
+    macro_rules! pages {
+        ($what:literal, $client:ident, $statement:expr) => {{
+            let mut object = internal.get().await.expect("a session");
+            let $client = object.transaction().await.expect("a transaction");
+            let before: i64 = $client.query_one(PAGES, &[]).await.expect("a count").get(0);
+            let began = Instant::now();
+            $statement.await.expect($what);
+            let took = began.elapsed();
+            let after: i64 = $client.query_one(PAGES, &[]).await.expect("a count").get(0);
+            costs.push(($what, after - before, took));
+        }};
+    }
+    pages!("sequencer", t, road::sequencing(&t, None));
+    pages!("outbox", t, outbox::fill(&t, None));
+    pages!("waiting", t, outbox::waiting(&t, 50));
+    pages!("watermarks", t, road::highest_watermarks(&t, 100));
+    pages!("targets", t, browse::targets_about(&t));
+    pages!("troubles", t, browse::troubles(&t));
+    let middle = middle();
+    pages!("page", t, browse::targets(&t, &TargetFilter::default(), Some(&middle), 50));
+    let broken = TargetFilter {
+        state: Some("broken".into()),
+        class: Some("unreachable".into()),
+        order: TargetOrder::Failures,
+        ..TargetFilter::default()
+    };
+    pages!("broken", t, browse::targets(&t, &broken, None, 50));
+    let newest = TargetFilter { order: TargetOrder::Newest, ..TargetFilter::default() };
+    pages!("newest", t, browse::targets(&t, &newest, None, 50));
+    let search = TargetFilter { search: Some("project-77".into()), ..TargetFilter::default() };
+    pages!("search", t, browse::targets(&t, &search, None, 50));
+    pages!("tenancies", t, browse::tenancies(&t, Some("key-9"), None, 100));
+    costs
 }

@@ -162,6 +162,7 @@ async fn a_publish_that_only_seemed_to_fail_leaves_a_running_row_alone() {
             claim: 1,
             target: outbox::TargetKey { tenancy_id: row.get(1), database_id: row.get(2) },
             lane: outbox::Lane::Live,
+            traceparent: None,
         })
         .collect();
     let held = Held { request_id: claims[0].request_id, claim: 1 };

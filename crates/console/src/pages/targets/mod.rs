@@ -1,0 +1,18 @@
+//! The table of targets, and a target's own page.
+
+mod detail;
+mod list;
+mod progress;
+
+use axum::Router;
+
+use crate::state::Console;
+
+pub(super) fn router() -> Router<Console> {
+    list::router().merge(detail::router())
+}
+
+/// Address of a target's page.
+fn path_of(tenancy_id: uuid::Uuid, id: &str) -> String {
+    format!("/targets/{tenancy_id}/{id}")
+}

@@ -1,0 +1,146 @@
+//! The gauges about the whole installation tell the truth, also when workers are gone.
+
+use std::time::Duration;
+
+use tenant_sync_tests::stack::Stack;
+use tenant_sync_tests::tenant::{SOON, Tenant};
+use tenant_sync_tests::wait::eventually;
+use tenant_sync_tests::worker::Worker;
+
+/// The value of one series; `None` = it is not exported.
+async fn gauge(worker: &Worker, series: &str) -> Option<f64> {
+    let text = worker.metrics().await;
+    let line =
+        text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit_once(' ').and_then(|(_, value)| value.parse().ok())
+}
+
+async fn becomes(worker: &Worker, series: &str, what: impl Fn(f64) -> bool) {
+    eventually(SOON, series, async || match gauge(worker, series).await {
+        Some(value) if what(value) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}
+
+fn undelivered(state: &str) -> String {
+    format!("tenant_sync_oldest_undelivered_seconds{{state=\"{state}\"}}")
+}
+
+#[tokio::test]
+async fn a_change_ages_without_a_sequencer_and_without_a_sync_worker() {
+    let stack = Stack::start().await;
+    let mut workers = stack.start_workers().await;
+    let tenant = Tenant::create(&stack).await;
+    let target = tenant.target(stack.external(0)).add().await;
+    target.caught_up().await;
+    becomes(&workers.poller, &undelivered("ok"), |age| age < 1.0).await;
+    becomes(&workers.poller, "tenant_sync_targets{state=\"ok\"}", |count| count == 1.0).await;
+    becomes(&workers.poller, "tenant_sync_workers{worker=\"sync-worker\"}", |count| count == 1.0).await;
+
+    workers.sequencer.kill9();
+    let began = std::time::Instant::now();
+    tenant.user("Ada").await;
+    becomes(&workers.poller, &undelivered("unsequenced"), |age| age > 3.0).await;
+    let age = gauge(&workers.poller, &undelivered("unsequenced")).await.expect("a gauge");
+    // Known to the time between two looks, however long ago the last pass was.
+    assert!(age <= began.elapsed().as_secs_f64() + 20.0, "{age} s, after {:?}", began.elapsed());
+
+    workers.sync_worker.kill9();
+    workers.sequencer.launch_again();
+    workers.sequencer.wait_ready().await;
+    becomes(&workers.sequencer, &undelivered("unsequenced"), |age| age == 0.0).await;
+    becomes(&workers.sequencer, &undelivered("ok"), |age| age > 3.0).await;
+    // Nobody has to notice that it is gone: 30 s after its last heartbeat it counts as that.
+    becomes(&workers.poller, "tenant_sync_workers{worker=\"sync-worker\"}", |count| count == 0.0).await;
+    let last_seen = "tenant_sync_heartbeat_age_seconds{worker=\"sync-worker\"}";
+    becomes(&workers.poller, last_seen, |age| age >= 30.0).await;
+
+    workers.sync_worker.launch_again();
+    target.caught_up().await;
+    becomes(&workers.poller, &undelivered("ok"), |age| age < 1.0).await;
+}
+
+#[tokio::test]
+async fn a_broken_target_and_a_busy_one_are_told_apart() {
+    let stack = Stack::start().await;
+    let mut workers = stack.start_workers().await;
+    workers.sync_worker.allow("the target failed");
+    workers.sync_worker.allow("the target is broken");
+    let tenant = Tenant::create(&stack).await;
+    let target = tenant.target(stack.external(0)).add().await;
+    target.caught_up().await;
+    // It refuses from now on, whatever is tried.
+    target.sql("revoke all on all tables in schema tenant_sync from public; drop schema tenant_sync cascade; create schema tenant_sync; create table tenant_sync.users (mine int)").await;
+    tenant.user("Ada").await;
+    becomes(&workers.sequencer, "tenant_sync_targets{state=\"ok\"}", |count| count == 0.0).await;
+    becomes(&workers.sequencer, &undelivered("ok"), |age| age == 0.0).await;
+    let failing = async || {
+        let mut oldest = 0.0_f64;
+        for state in ["retrying", "broken", "refused"] {
+            oldest = oldest.max(gauge(&workers.sequencer, &undelivered(state)).await.unwrap_or(0.0));
+        }
+        oldest
+    };
+    eventually(SOON, "the age of what it lacks", async || {
+        let age = failing().await;
+        if age > 1.0 { Ok(()) } else { Err(age.to_string()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn switches_parked_rows_and_waiting_wishes_are_seen_by_whoever_lives() {
+    let stack = Stack::start().await;
+    let mut sequencer = stack.sequencer().start().await;
+    sequencer.allow("rows refused their sequence id");
+    let tenant = Tenant::create(&stack).await;
+    let target = tenant.target(stack.external(0)).add().await;
+    stack.cli().json(&["fusebox", "set", "poller=off"]).await;
+    becomes(&sequencer, "tenant_sync_switch_on{switch=\"poller\"}", |on| on == 0.0).await;
+    becomes(&sequencer, "tenant_sync_switch_on{switch=\"sequencer\"}", |on| on == 1.0).await;
+
+    target.ask().await;
+    stack.internal().sql(&format!("select enqueue_tenant_sync('{}')", tenant.id())).await;
+    becomes(&sequencer, "tenant_sync_outbox_asks", |count| count >= 1.0).await;
+
+    stack
+        .internal()
+        .sql(
+            r#"create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+               create trigger refuse before update of "sequenceId" on "ProjectUser"
+               for each row when (new."displayName" = 'Bad') execute function refuse()"#,
+        )
+        .await;
+    tenant.user("Bad").await;
+    becomes(&sequencer, "tenant_sync_parked_rows", |count| count == 1.0).await;
+    // A row that refuses is told as that, and not as a sequencer that is behind.
+    becomes(&sequencer, &undelivered("unsequenced"), |age| age == 0.0).await;
+}
+
+/// One look costs what the targets cost, and that is bounded.
+#[tokio::test]
+async fn a_look_at_ten_thousand_targets_is_cheap() {
+    let stack = Stack::start().await;
+    stack
+        .internal()
+        .sql(
+            r#"insert into "Project" (id) select 'p' || n from generate_series(1, 10000) n;
+               insert into "Tenancy" (id, "projectId") select gen_random_uuid(), 'p' || n from generate_series(1, 10000) n;
+               insert into "ExternalDatabase" ("tenancyId", id, state)
+               select id, 'main', case when random() < 0.1 then 'broken' else 'ok' end from "Tenancy";
+               insert into "SyncState" ("tenancyId", "databaseId", "mappingName", "mappingVersion", "completeAsOf")
+               select "tenancyId", id, m, 1, now() from "ExternalDatabase", unnest(array['users', 'contact_channels']) m;
+               insert into "OutgoingRequest" (kind, "deduplicationKey", "tenancyId", "databaseId", "createdAt")
+               select 'sync', 'sync:' || "tenancyId" || ':main', "tenancyId", id, now() - interval '1 hour'
+               from "ExternalDatabase"; analyze"#,
+        )
+        .await;
+    let sequencer = stack.sequencer().start().await;
+    becomes(&sequencer, "tenant_sync_outbox_requests{lane=\"live\",state=\"due\"}", |n| n == 10000.0).await;
+    let took = gauge(&sequencer, "tenant_sync_observation_duration_seconds").await.expect("a gauge");
+    eprintln!("a look at 10000 targets with a request each took {took:.3} s");
+    assert!(took < 2.0, "{took} s");
+    let statement = Duration::from_secs_f64(took * 20.0).max(Duration::from_secs(10));
+    assert!(statement <= Duration::from_secs(40));
+}
