@@ -1,5 +1,26 @@
 -- What the migrations make of an empty database. Written by `deploy/check-schema --write`; for readers only.
 
+CREATE FUNCTION public.activity_to_fold() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+    select exists (
+        select from "ActivityFold" f where f."source" in ('Event', 'ProjectUser') and (f."phase" <> 'feed' or f."until" is not null
+            or pg_snapshot_xmax(f."seen") > pg_snapshot_xmax(pg_current_snapshot())))
+    or exists (
+        select from "ActivityFold" f
+        join lateral (select from "Event" e where '$user-activity' = any (e."systemEventTypeIds")
+                      and e."changedBy" >= pg_snapshot_xmin(f."seen") and not pg_visible_in_snapshot(e."changedBy", f."seen")
+                      order by e."changedBy", e."id" limit 1) e on true
+        where f."source" = 'Event')
+    or exists (
+        select from "ActivityFold" f
+        join lateral (select from "ProjectUser" u where u."activityBy" >= pg_snapshot_xmin(f."seen")
+                      and not pg_visible_in_snapshot(u."activityBy", f."seen")
+                      order by u."activityBy", u."tenancyId", u."projectUserId" limit 1) u on true
+        where f."source" = 'ProjectUser')
+$_$;
+
 CREATE FUNCTION public.backfill_null_sequence_ids(batch_limit integer, OUT outcome text, OUT rows_given bigint, OUT tenancies bigint, OUT targets_asked bigint, OUT parked bigint, OUT last_sequence_id bigint, OUT more boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -148,6 +169,51 @@ begin
 end $$;
 
 COMMENT ON FUNCTION public.backfill_null_sequence_ids(batch_limit integer, OUT outcome text, OUT rows_given bigint, OUT tenancies bigint, OUT targets_asked bigint, OUT parked bigint, OUT last_sequence_id bigint, OUT more boolean) IS 'One pass of the sequencer: ids in fair shares, requests for the tenants'' targets; says what it did. The only thing that the sequencer calls.';
+
+CREATE TABLE public."ActivityFold" (
+    source text NOT NULL,
+    phase text DEFAULT 'older'::text NOT NULL,
+    seen pg_snapshot DEFAULT pg_current_snapshot() NOT NULL,
+    until pg_snapshot,
+    "afterXid" xid8,
+    "afterTenancyId" uuid,
+    "afterId" uuid,
+    CONSTRAINT "the phase is a known one" CHECK ((phase = ANY (ARRAY['all'::text, 'older'::text, 'feed'::text]))),
+    CONSTRAINT "the source is a known one" CHECK ((source = ANY (ARRAY['Event'::text, 'ProjectUser'::text, 'UserActivity'::text])))
+);
+
+COMMENT ON TABLE public."ActivityFold" IS 'How far each source is folded. The row of "UserActivity" is where the look for rows without a user has come to.';
+
+COMMENT ON COLUMN public."ActivityFold".phase IS 'older: rows from before the column; feed: what becomes visible; all: everything once more, after the numbers of transactions stepped back.';
+
+COMMENT ON COLUMN public."ActivityFold".seen IS 'Whatever this snapshot shows is folded.';
+
+COMMENT ON COLUMN public."ActivityFold".until IS 'The snapshot that is being folded, in batches; everything up to "after…" is.';
+
+CREATE FUNCTION public.begin_fold(fold_source text) RETURNS public."ActivityFold"
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+    state "ActivityFold";
+begin
+    perform pg_advisory_xact_lock(1952805749, hashtext(current_schema()));
+    select f.* into strict state from "ActivityFold" f where f."source" = fold_source;
+    if pg_snapshot_xmax(state."seen") > pg_snapshot_xmax(pg_current_snapshot()) then
+        -- Restored into a server that has given fewer numbers: the recorded ones mean nothing there.
+        state."phase" := 'all';
+        state."seen" := pg_current_snapshot();
+        state."afterXid" := null;
+        state."afterId" := null;
+        state."afterTenancyId" := null;
+        state."until" := null;
+    end if;
+    if state."phase" = 'feed' and state."until" is null then
+        state."until" := pg_current_snapshot();
+    end if;
+    return state;
+end $$;
 
 CREATE FUNCTION public.build_sequencer() RETURNS void
     LANGUAGE plpgsql
@@ -418,6 +484,31 @@ begin
     return new;
 end $$;
 
+CREATE FUNCTION public.end_fold(state public."ActivityFold", full_batch boolean, last_xid xid8, last_tenancy uuid, last_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    if full_batch then
+        state."afterXid" := last_xid;
+        state."afterTenancyId" := last_tenancy;
+        state."afterId" := last_id;
+    else
+        if state."phase" = 'feed' then
+            state."seen" := state."until";
+            state."until" := null;
+        end if;
+        state."phase" := case state."phase" when 'all' then 'older' else 'feed' end;
+        state."afterXid" := null;
+        state."afterTenancyId" := null;
+        state."afterId" := null;
+    end if;
+    update "ActivityFold" f
+    set "phase" = state."phase", "seen" = state."seen", "until" = state."until", "afterXid" = state."afterXid",
+        "afterTenancyId" = state."afterTenancyId", "afterId" = state."afterId"
+    where f."source" = state."source";
+end $$;
+
 CREATE FUNCTION public.enqueue_http_request(url text, method text, headers jsonb, body jsonb, deduplication_key text DEFAULT NULL::text, options jsonb DEFAULT '{}'::jsonb) RETURNS uuid
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -503,6 +594,172 @@ begin
 end $$;
 
 COMMENT ON FUNCTION public.enqueue_tenant_sync(tenancy uuid) IS 'Asks for a sync of all targets of a tenancy; returns how many were asked for. A tenancy without a target is never enqueued.';
+
+CREATE FUNCTION public.fold_events(batch_rows integer) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $_$
+declare
+    state "ActivityFold";
+    first_day date := (now() at time zone 'UTC')::date - 31;
+    from_xid xid8;
+    from_id uuid;
+    taken bigint;
+    last_xid xid8;
+    last_id uuid;
+begin
+    state := begin_fold('Event');
+    from_xid := coalesce(state."afterXid", case state."phase" when 'feed' then pg_snapshot_xmin(state."seen") else '0' end);
+    from_id := coalesce(state."afterId", '00000000-0000-0000-0000-000000000000');
+    with batch as materialized (
+        select e.* from (
+            (select e."changedBy", e."id", e."eventStartedAt", e."data", e."endUserIpInfoGuessId" from "Event" e
+             where state."phase" = 'feed' and '$user-activity' = any (e."systemEventTypeIds")
+               and (e."changedBy", e."id") >= (from_xid, from_id) and e."changedBy" < pg_snapshot_xmax(state."until")
+               and not pg_visible_in_snapshot(e."changedBy", state."seen")
+               and pg_visible_in_snapshot(e."changedBy", state."until")
+             order by e."changedBy", e."id" limit batch_rows)
+            union all
+            (select e."changedBy", e."id", e."eventStartedAt", e."data", e."endUserIpInfoGuessId" from "Event" e
+             where state."phase" = 'older' and '$user-activity' = any (e."systemEventTypeIds")
+               and e."changedBy" is null and e."id" >= from_id
+             order by e."id" limit batch_rows)
+            union all
+            (select e."changedBy", e."id", e."eventStartedAt", e."data", e."endUserIpInfoGuessId" from "Event" e
+             where state."phase" = 'all' and '$user-activity' = any (e."systemEventTypeIds")
+               and (e."changedBy", e."id") >= (from_xid, from_id)
+             order by e."changedBy", e."id" limit batch_rows)) e),
+    events as materialized (
+        select t."id" as tenancy, e.usr, e.at, e.anonymous, e.info, i."countryCode" as country from (
+            select b."data" ->> 'projectId' as project, b."data" ->> 'branchId' as branch, b."eventStartedAt" as at,
+                   case when b."data" ->> 'userId' like '________-____-____-____-____________'
+                         and translate(b."data" ->> 'userId', '0123456789abcdefABCDEF', '') = '----'
+                        then (b."data" ->> 'userId')::uuid end as usr,
+                   coalesce(b."data" ->> 'isAnonymous', '') = 'true' as anonymous, b."endUserIpInfoGuessId" as info
+            from batch b where isfinite(b."eventStartedAt")) e
+        join "Tenancy" t on t."projectId" = e.project and t."branchId" = e.branch
+        left join "EventIpInfo" i on i."id" = e.info
+        where e.usr is not null),
+    -- One aggregate and then look-ups by key: joins of several small results were planned as nested loops over them.
+    users as materialized (
+        select e.tenancy, e.usr, max(e.at) as at,
+               max(e.at) filter (where e.info is not null) as info_at,
+               (array_agg(e.info order by e.at desc) filter (where e.info is not null))[1] as info,
+               max(e.at) filter (where e.country is not null) as country_at,
+               (array_agg(e.country order by e.at desc) filter (where e.country is not null))[1] as country
+        from events e group by 1, 2),
+    active as (
+        insert into "UserActivity" as a ("tenancyId", "projectUserId", "isAnonymous", "lastActiveAt", "eventAt",
+            "ipInfoAt", "ipInfoId", "countryAt", "countryCode")
+        select n.tenancy, n.usr, coalesce(u."isAnonymous", false),
+               case when u."projectUserId" is not null then greatest(u."lastActiveAt", o."eventAt", n.at) end,
+               greatest(o."eventAt", n.at),
+               case when o."ipInfoAt" > n.info_at then o."ipInfoAt" else coalesce(n.info_at, o."ipInfoAt") end,
+               case when o."ipInfoAt" > n.info_at then o."ipInfoId" else coalesce(n.info, o."ipInfoId") end,
+               case when o."countryAt" > n.country_at then o."countryAt" else coalesce(n.country_at, o."countryAt") end,
+               case when o."countryAt" > n.country_at then o."countryCode" else coalesce(n.country, o."countryCode") end
+        from users n
+        left join lateral (
+            select * from "UserActivity" o where o."tenancyId" = n.tenancy and o."projectUserId" = n.usr limit 1) o on true
+        left join lateral (
+            select * from "ProjectUser" u where u."tenancyId" = n.tenancy and u."projectUserId" = n.usr limit 1) u on true
+        on conflict ("tenancyId", "projectUserId") do update set
+            "isAnonymous" = excluded."isAnonymous", "lastActiveAt" = excluded."lastActiveAt", "eventAt" = excluded."eventAt",
+            "ipInfoAt" = excluded."ipInfoAt", "ipInfoId" = excluded."ipInfoId",
+            "countryAt" = excluded."countryAt", "countryCode" = excluded."countryCode"
+        where (a."isAnonymous", a."lastActiveAt", a."eventAt", a."ipInfoAt", a."ipInfoId", a."countryAt", a."countryCode")
+            is distinct from (excluded."isAnonymous", excluded."lastActiveAt", excluded."eventAt", excluded."ipInfoAt",
+                excluded."ipInfoId", excluded."countryAt", excluded."countryCode")),
+    days as materialized (
+        select e.tenancy, (e.at at time zone 'UTC')::date as day, e.usr, bool_and(e.anonymous) as anonymous
+        from events e where (e.at at time zone 'UTC')::date >= first_day group by 1, 2, 3),
+    news as materialized (
+        select d.*, o."isAnonymous" as was_anonymous from days d
+        left join lateral (
+            select o."isAnonymous" from "UserActivityDay" o
+            where o."tenancyId" = d.tenancy and o."day" = d.day and o."projectUserId" = d.usr limit 1) o on true
+        where o."isAnonymous" is null or (o."isAnonymous" and not d.anonymous)),
+    kept as (
+        insert into "UserActivityDay" ("tenancyId", "day", "projectUserId", "isAnonymous")
+        select n.tenancy, n.day, n.usr, n.anonymous from news n
+        on conflict ("tenancyId", "day", "projectUserId") do update set "isAnonymous" = excluded."isAnonymous"),
+    counted as (
+        insert into "ActivityDay" as a ("tenancyId", "day", "users", "anonymousUsers")
+        select n.tenancy, n.day, count(*) filter (where n.was_anonymous is null),
+               count(*) filter (where n.anonymous) - count(*) filter (where n.was_anonymous)
+        from news n group by 1, 2
+        on conflict ("tenancyId", "day") do update
+        set "users" = a."users" + excluded."users", "anonymousUsers" = a."anonymousUsers" + excluded."anonymousUsers")
+    select count(*), (array_agg(b."changedBy" order by b."changedBy" desc nulls first, b."id" desc))[1],
+           (array_agg(b."id" order by b."changedBy" desc nulls first, b."id" desc))[1]
+    into taken, last_xid, last_id from batch b;
+    perform end_fold(state, taken >= batch_rows, last_xid, null, last_id);
+    return taken >= batch_rows or state."phase" <> 'feed';
+end $_$;
+
+COMMENT ON FUNCTION public.fold_events(batch_rows integer) IS 'Folds a batch of activity events into "UserActivity" and the days; returns whether there is more to do.';
+
+CREATE FUNCTION public.fold_users(batch_rows integer) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+    state "ActivityFold";
+    nobody uuid := '00000000-0000-0000-0000-000000000000';
+    from_xid xid8;
+    taken bigint;
+    last_xid xid8;
+    last_tenancy uuid;
+    last_id uuid;
+begin
+    state := begin_fold('ProjectUser');
+    from_xid := coalesce(state."afterXid", case state."phase" when 'feed' then pg_snapshot_xmin(state."seen") else '0' end);
+    with batch as materialized (
+        select u.* from (
+            (select u."activityBy", u."tenancyId", u."projectUserId" from "ProjectUser" u
+             where state."phase" = 'feed'
+               and (u."activityBy", u."tenancyId", u."projectUserId")
+                   >= (from_xid, coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
+               and u."activityBy" < pg_snapshot_xmax(state."until")
+               and not pg_visible_in_snapshot(u."activityBy", state."seen")
+               and pg_visible_in_snapshot(u."activityBy", state."until")
+             order by u."activityBy", u."tenancyId", u."projectUserId" limit batch_rows)
+            union all
+            (select u."activityBy", u."tenancyId", u."projectUserId" from "ProjectUser" u
+             where state."phase" = 'older' and u."activityBy" is null
+               and (u."tenancyId", u."projectUserId") >= (coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
+             order by u."tenancyId", u."projectUserId" limit batch_rows)
+            union all
+            (select u."activityBy", u."tenancyId", u."projectUserId" from "ProjectUser" u
+             where state."phase" = 'all'
+               and (u."activityBy", u."tenancyId", u."projectUserId")
+                   >= (from_xid, coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
+             order by u."activityBy", u."tenancyId", u."projectUserId" limit batch_rows)) u),
+    placed as (
+        insert into "UserActivity" as a ("tenancyId", "projectUserId", "isAnonymous", "lastActiveAt")
+        select u."tenancyId", u."projectUserId", u."isAnonymous",
+               coalesce(greatest(u."lastActiveAt", o."eventAt"), u."signedUpAt", u."createdAt")
+        from batch b
+        join "ProjectUser" u on u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId"
+        left join "UserActivity" o on o."tenancyId" = b."tenancyId" and o."projectUserId" = b."projectUserId"
+        on conflict ("tenancyId", "projectUserId") do update
+        set "isAnonymous" = excluded."isAnonymous", "lastActiveAt" = excluded."lastActiveAt"
+        where (a."isAnonymous", a."lastActiveAt") is distinct from (excluded."isAnonymous", excluded."lastActiveAt"))
+    select count(*), (array_agg(b."activityBy" order by b."activityBy" desc nulls first, b."tenancyId" desc, b."projectUserId" desc))[1],
+           (array_agg(b."tenancyId" order by b."activityBy" desc nulls first, b."tenancyId" desc, b."projectUserId" desc))[1],
+           (array_agg(b."projectUserId" order by b."activityBy" desc nulls first, b."tenancyId" desc, b."projectUserId" desc))[1]
+    into taken, last_xid, last_tenancy, last_id from batch b;
+    perform end_fold(state, taken >= batch_rows, last_xid, last_tenancy, last_id);
+    return taken >= batch_rows or state."phase" <> 'feed';
+end $$;
+
+COMMENT ON FUNCTION public.fold_users(batch_rows integer) IS 'Gives a batch of changed users their place in "UserActivity"; returns whether there is more to do.';
 
 CREATE FUNCTION public.heal_tracking_faults(mapping_names text[], reads text[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -840,6 +1097,38 @@ end $$;
 
 COMMENT ON FUNCTION public.http_fault(table_id bigint, trigger_id uuid, state text) IS 'Notes that a statement made no events.';
 
+CREATE FUNCTION public.http_follow_mapping(table_id bigint, event text, mapping_name text, data text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+#variable_conflict use_column
+declare
+    on_table "HttpTable";
+    problem text;
+begin
+    perform pg_advisory_xact_lock(hashtext(current_schema()), hashtext('http ' || h."name"))
+    from "HttpTable" h where h."id" = table_id;
+    update "HttpTable" h set "event" = $2, "mappingName" = $3, "data" = $4 where h."id" = table_id returning * into on_table;
+    if not found then
+        return null;
+    end if;
+    begin
+        perform http_try(on_table);
+    exception when invalid_parameter_value then
+        problem := sqlerrm;
+    end;
+    if problem is null then
+        perform http_refresh(table_id);
+    else
+        -- The functions stay as they are: without an active trigger they make nothing.
+        update "HttpTrigger" t set "state" = 'broken', "stateReason" = problem, "stateSince" = now(), "updatedAt" = now()
+        where t."tableId" = table_id and t."state" = 'active';
+    end if;
+    return problem;
+end $_$;
+
+COMMENT ON FUNCTION public.http_follow_mapping(table_id bigint, event text, mapping_name text, data text) IS 'Makes a table''s events of what its mapping says now. If they cannot be made, its triggers are parked, and the reason is returned.';
+
 CREATE FUNCTION public.http_forget(table_id bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1117,7 +1406,7 @@ $$;
 COMMENT ON FUNCTION public.http_rules(on_table public."HttpTable", event text) IS 'Condition that a row meets the rule of a trigger.';
 
 CREATE FUNCTION public.http_settle_faults(at_most bigint) RETURNS bigint
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 declare
@@ -1139,7 +1428,8 @@ begin
             "state" = case when c.breaks then 'broken' else t."state" end,
             "stateReason" = case when c.breaks then format('its definition does not fit the table any more (SQLSTATE %s)', c.state)
                             else t."stateReason" end,
-            "stateSince" = case when c.breaks then now() else t."stateSince" end
+            "stateSince" = case when c.breaks then now() else t."stateSince" end,
+            "updatedAt" = case when c.breaks then now() else t."updatedAt" end
         from counted c where t."id" = c."id"
         returning t."tableId", c.breaks
     )
@@ -1278,12 +1568,42 @@ begin
         execute 'explain ' || replace(replace(replace(http_statement(on_table, event, source, 'events'),
             '{RULE}', http_rules(on_table, event)), '{ONE}', 'null::uuid'), '{SKIP}', '''{}''::uuid[]');
     end loop;
-exception when others then
-    raise exception using errcode = 'invalid_parameter_value', message = format(
-        'events of %s cannot be made (%s): %s', on_table."name", sqlstate, sqlerrm);
+exception
+    when lock_not_available or deadlock_detected then
+        raise;
+    when others then
+        raise exception using errcode = 'invalid_parameter_value', message = format(
+            'events of %s cannot be made (%s): %s', on_table."name", sqlstate, sqlerrm);
 end $$;
 
 COMMENT ON FUNCTION public.http_try(on_table public."HttpTable") IS 'Fails if events of a table cannot be made.';
+
+CREATE FUNCTION public.http_update_trigger(trigger_id uuid, url text, secrets bytea, key_id text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+#variable_conflict use_column
+declare
+    problem text := case when $2 is not null then http_url_problem($2) end;
+begin
+    if problem is not null then
+        raise exception using errcode = 'invalid_parameter_value', message = problem;
+    end if;
+    update "HttpTrigger" t set "url" = coalesce($2, t."url"), "secrets" = coalesce($3, t."secrets"), "keyId" = coalesce($4, t."keyId"),
+        "updatedAt" = now()
+    where t."id" = trigger_id;
+    if $2 is null then
+        return;
+    end if;
+    -- Whatever was wrong with the old one says nothing of this one.
+    update "HttpDestination" d set "state" = 'ok', "consecutiveFailures" = 0, "failingSince" = null, "nextAttemptAt" = null
+    where d."id" = trigger_id;
+    insert into "OutgoingRequest" ("kind", "destinationId", "askedBy")
+    select 'deliveryAsk', trigger_id, pg_current_xact_id()
+    where exists (select from "OutgoingRequest" r where r."kind" = 'http' and r."state" = 'pending' and r."destinationId" = trigger_id);
+end $_$;
+
+COMMENT ON FUNCTION public.http_update_trigger(trigger_id uuid, url text, secrets bytea, key_id text) IS 'Gives a trigger another URL or other sealed secrets; what is null stays. Another URL closes the breaker.';
 
 CREATE FUNCTION public.http_url_problem(url text) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -1512,6 +1832,15 @@ end $_$;
 
 COMMENT ON FUNCTION public.log_truncated_rows() IS 'Leaves a tombstone for each row that TRUNCATE is about to remove.';
 
+CREATE FUNCTION public.note_activity() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    new."activityBy" := pg_current_xact_id();
+    return new;
+end $$;
+
 CREATE FUNCTION public.note_source_rewound(watermark bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1559,6 +1888,59 @@ begin
 end $$;
 
 COMMENT ON FUNCTION public.note_tracked_partitions(feed text) IS 'Takes the partitions that are there now for known, and gives the new ones triggers of their own; false if nothing changed.';
+
+CREATE FUNCTION public.purge_activity(batch_rows integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+    state "ActivityFold";
+    first_day date := (now() at time zone 'UTC')::date - 32;
+    nobody uuid := '00000000-0000-0000-0000-000000000000';
+    days bigint;
+    counts bigint;
+    looked bigint;
+    gone bigint;
+    last_tenancy uuid;
+    last_id uuid;
+begin
+    state := begin_fold('UserActivity');
+    delete from "UserActivityDay" d where d.ctid = any (array(
+        select u.ctid from (select o."tenancyId", o."day" from "ActivityDay" o where o."day" < first_day order by o."day" limit batch_rows) o
+        join "UserActivityDay" u on u."tenancyId" = o."tenancyId" and u."day" = o."day" limit batch_rows));
+    get diagnostics days = row_count;
+    -- The count goes when nothing is left of its day.
+    delete from "ActivityDay" d where d.ctid = any (array(
+        select o.ctid from "ActivityDay" o where o."day" < first_day and not exists (
+            select from "UserActivityDay" u where u."tenancyId" = o."tenancyId" and u."day" = o."day")
+        order by o."day" limit batch_rows));
+    get diagnostics counts = row_count;
+    -- An event may be visible before its user is; a day is more than any transaction should take.
+    with batch as materialized (
+        select a."tenancyId", a."projectUserId", a."lastActiveAt", a."eventAt" from "UserActivity" a
+        where (a."tenancyId", a."projectUserId") > (coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
+        order by a."tenancyId", a."projectUserId" limit batch_rows),
+    removed as (
+        delete from "UserActivity" a using batch b
+        where a."tenancyId" = b."tenancyId" and a."projectUserId" = b."projectUserId"
+          and (b."lastActiveAt" is not null or b."eventAt" < now() - interval '1 day')
+          and not exists (select from "ProjectUser" u where u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId")
+        returning a."projectUserId")
+    select count(*), (select count(*) from removed),
+           (array_agg(b."tenancyId" order by b."tenancyId" desc, b."projectUserId" desc))[1],
+           (array_agg(b."projectUserId" order by b."tenancyId" desc, b."projectUserId" desc))[1]
+    into looked, gone, last_tenancy, last_id from batch b;
+    update "ActivityFold" f
+    set "afterTenancyId" = case when looked >= batch_rows then last_tenancy end,
+        "afterId" = case when looked >= batch_rows then last_id end
+    where f."source" = state."source";
+    return days + counts + gone;
+end $$;
+
+COMMENT ON FUNCTION public.purge_activity(batch_rows integer) IS 'Removes old days and rows of users that are gone, a batch at a time.';
 
 CREATE FUNCTION public.record_touches(feeds text[], needed text[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -2036,7 +2418,7 @@ COMMENT ON FUNCTION public.sequencer_try(relation_name text, tenancy uuid, key j
 
 CREATE FUNCTION public.sequencing_waits_from() RETURNS xid8
     LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
+    SET search_path TO '$user', 'public'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
@@ -2176,7 +2558,7 @@ end $_$;
 COMMENT ON FUNCTION public.tail_start(tenancy uuid) IS 'Lower bound for the transactions of a tenancy''s flagged rows in this snapshot.';
 
 CREATE FUNCTION public.tell_source_rewound() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
@@ -2188,7 +2570,7 @@ end $$;
 COMMENT ON FUNCTION public.tell_source_rewound() IS 'Tells that the internal database has stepped back.';
 
 CREATE FUNCTION public.tell_target_state() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
@@ -2956,6 +3338,49 @@ end $$;
 
 COMMENT ON FUNCTION public.watch_relation(relation_name text) IS 'Creates the triggers of a sequenced relation.';
 
+CREATE TABLE public."ActivityDay" (
+    "tenancyId" uuid NOT NULL,
+    day date NOT NULL,
+    users bigint DEFAULT 0 NOT NULL,
+    "anonymousUsers" bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT "anonymous users are users" CHECK ((("anonymousUsers" >= 0) AND ("anonymousUsers" <= users)))
+);
+
+COMMENT ON TABLE public."ActivityDay" IS 'How many rows "UserActivityDay" has of a day.';
+
+CREATE TABLE public."AuditEntry" (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    operator text NOT NULL,
+    address text,
+    action text NOT NULL,
+    "tenancyId" uuid,
+    subject text,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT "details are an object" CHECK ((jsonb_typeof(details) = 'object'::text))
+);
+
+COMMENT ON TABLE public."AuditEntry" IS 'Every change that was made through the console, written with it; kept for console.audit_retention.';
+
+COMMENT ON COLUMN public."AuditEntry".operator IS 'Name of the admin key that was used.';
+
+COMMENT ON COLUMN public."AuditEntry".address IS 'Where the request came from.';
+
+COMMENT ON COLUMN public."AuditEntry".action IS 'What was done, such as target.pause.';
+
+COMMENT ON COLUMN public."AuditEntry".subject IS 'What it was done to, within the tenancy: the id of a target.';
+
+COMMENT ON COLUMN public."AuditEntry".details IS 'What was asked for; never a secret.';
+
+ALTER TABLE public."AuditEntry" ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public."AuditEntry_id_seq"
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public."AuthMethod" (
     "tenancyId" uuid NOT NULL,
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -2971,8 +3396,17 @@ CREATE TABLE public."CacheEntry" (
     "cacheKey" text NOT NULL,
     payload jsonb,
     "expiresAt" timestamp with time zone DEFAULT now() NOT NULL,
-    "createdAt" timestamp with time zone DEFAULT now() NOT NULL
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "loadedAt" timestamp with time zone,
+    "loadingBy" uuid,
+    "loadingUntil" timestamp with time zone
 );
+
+COMMENT ON TABLE public."CacheEntry" IS 'What is expensive to work out, for a while. Without a payload: it is being loaded for the first time.';
+
+COMMENT ON COLUMN public."CacheEntry"."expiresAt" IS 'Until then it is served as it is; for a while longer it is served while one renews it; then it is purged.';
+
+COMMENT ON COLUMN public."CacheEntry"."loadingUntil" IS 'Lease of the one who loads it; who dies meanwhile is followed by another when it ends.';
 
 CREATE SEQUENCE public.changed_row_seq
     START WITH 1
@@ -3032,8 +3466,11 @@ CREATE TABLE public."Event" (
     "eventStartedAt" timestamp with time zone DEFAULT now() NOT NULL,
     "systemEventTypeIds" text[] DEFAULT '{}'::text[] NOT NULL,
     data jsonb DEFAULT '{}'::jsonb NOT NULL,
-    "endUserIpInfoGuessId" uuid
+    "endUserIpInfoGuessId" uuid,
+    "changedBy" xid8 DEFAULT pg_current_xact_id()
 );
+
+COMMENT ON COLUMN public."Event"."changedBy" IS 'The transaction that wrote it; null: written before this column was there.';
 
 CREATE TABLE public."EventIpInfo" (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -3387,8 +3824,11 @@ CREATE TABLE public."ProjectUser" (
     "isAnonymous" boolean DEFAULT false NOT NULL,
     "sequenceId" bigint,
     "shouldUpdateSequenceId" boolean DEFAULT true NOT NULL,
-    "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL
+    "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    "activityBy" xid8
 );
+
+COMMENT ON COLUMN public."ProjectUser"."activityBy" IS 'The last transaction that changed what the order of the console''s list depends on; null: none since this column is there.';
 
 CREATE TABLE public."SchemaMigration" (
     "migrationName" text NOT NULL,
@@ -3623,6 +4063,39 @@ CREATE TABLE public."TrackingWatch" (
 
 COMMENT ON TABLE public."TrackingWatch" IS 'Up to which fault of the tracking the targets were compared. A fault is noticed first, and handled when every transaction that may have had it has ended.';
 
+CREATE TABLE public."UserActivity" (
+    "tenancyId" uuid NOT NULL,
+    "projectUserId" uuid NOT NULL,
+    "isAnonymous" boolean DEFAULT false NOT NULL,
+    "lastActiveAt" timestamp with time zone,
+    "eventAt" timestamp with time zone,
+    "ipInfoAt" timestamp with time zone,
+    "ipInfoId" uuid,
+    "countryAt" timestamp with time zone,
+    "countryCode" text
+);
+
+COMMENT ON TABLE public."UserActivity" IS 'One row a user, kept by the folds. No foreign key: its check would make the application''s deletes and our folds wait for each other.';
+
+COMMENT ON COLUMN public."UserActivity"."lastActiveAt" IS 'The greater of the user''s own "lastActiveAt" and "eventAt", else "signedUpAt", else "createdAt"; null while there is no such user.';
+
+COMMENT ON COLUMN public."UserActivity"."eventAt" IS 'Latest activity event ever seen; it stays when events are purged.';
+
+COMMENT ON COLUMN public."UserActivity"."ipInfoId" IS 'Of the latest event that has one: its country may become known later.';
+
+COMMENT ON COLUMN public."UserActivity"."countryCode" IS 'Of the latest event whose country was known when it was folded.';
+
+CREATE TABLE public."UserActivityDay" (
+    "tenancyId" uuid NOT NULL,
+    day date NOT NULL,
+    "projectUserId" uuid NOT NULL,
+    "isAnonymous" boolean NOT NULL
+);
+
+COMMENT ON TABLE public."UserActivityDay" IS 'Who was active on a day (UTC); kept as long as a day may be shown, so that late events count once.';
+
+COMMENT ON COLUMN public."UserActivityDay"."isAnonymous" IS 'Whether all events of the day say so.';
+
 CREATE TABLE public."WorkerHeartbeat" (
     id text NOT NULL,
     kind text DEFAULT ''::text NOT NULL,
@@ -3651,6 +4124,15 @@ CREATE SEQUENCE public.outgoing_request_seq
     CACHE 1;
 
 COMMENT ON SEQUENCE public.outgoing_request_seq IS 'Where "OutgoingRequest"."position" comes from.';
+
+ALTER TABLE ONLY public."ActivityDay"
+    ADD CONSTRAINT "ActivityDay_pkey" PRIMARY KEY ("tenancyId", day);
+
+ALTER TABLE ONLY public."ActivityFold"
+    ADD CONSTRAINT "ActivityFold_pkey" PRIMARY KEY (source);
+
+ALTER TABLE ONLY public."AuditEntry"
+    ADD CONSTRAINT "AuditEntry_pkey" PRIMARY KEY (id);
 
 ALTER TABLE ONLY public."AuthMethod"
     ADD CONSTRAINT "AuthMethod_pkey" PRIMARY KEY ("tenancyId", id);
@@ -3775,6 +4257,12 @@ ALTER TABLE ONLY public."TrackingFault"
 ALTER TABLE ONLY public."TrackingWatch"
     ADD CONSTRAINT "TrackingWatch_pkey" PRIMARY KEY (id);
 
+ALTER TABLE ONLY public."UserActivityDay"
+    ADD CONSTRAINT "UserActivityDay_pkey" PRIMARY KEY ("tenancyId", day, "projectUserId");
+
+ALTER TABLE ONLY public."UserActivity"
+    ADD CONSTRAINT "UserActivity_pkey" PRIMARY KEY ("tenancyId", "projectUserId");
+
 ALTER TABLE ONLY public."WorkerHeartbeat"
     ADD CONSTRAINT "WorkerHeartbeat_pkey" PRIMARY KEY (id);
 
@@ -3792,6 +4280,12 @@ ALTER TABLE ONLY public."Tenancy"
 
 ALTER TABLE ONLY public."Tenancy"
     ADD CONSTRAINT "one tenancy a tenant key" UNIQUE ("tenantKey");
+
+CREATE INDEX "ActivityDay_day" ON public."ActivityDay" USING btree (day);
+
+CREATE INDEX "AuditEntry_at" ON public."AuditEntry" USING btree (at);
+
+CREATE INDEX "AuditEntry_tenancyId" ON public."AuditEntry" USING btree ("tenancyId", id) WHERE ("tenancyId" IS NOT NULL);
 
 CREATE INDEX "AuthMethod_user" ON public."AuthMethod" USING btree ("tenancyId", "projectUserId");
 
@@ -3819,9 +4313,17 @@ CREATE INDEX "DeletedRow_pending" ON public."DeletedRow" USING btree ("changedBy
 
 CREATE INDEX "DeletedRow_pending_by_tenancy" ON public."DeletedRow" USING btree ("tenancyId", "changedBy") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '2'::xid8));
 
+CREATE INDEX "Event_activity" ON public."Event" USING btree ("changedBy", id) WHERE ('$user-activity'::text = ANY ("systemEventTypeIds"));
+
+CREATE INDEX "ExternalDatabase_failures" ON public."ExternalDatabase" USING btree ("consecutiveFailures", "tenancyId", id) WHERE (state <> 'ok'::text);
+
+CREATE INDEX "ExternalDatabase_newest" ON public."ExternalDatabase" USING btree ("createdAt", "tenancyId", id);
+
 CREATE INDEX "ExternalDatabase_nextVisitAt" ON public."ExternalDatabase" USING btree ("nextVisitAt") WHERE (state <> 'paused'::text);
 
 CREATE INDEX "ExternalDatabase_not_ok" ON public."ExternalDatabase" USING btree (state) WHERE (state <> 'ok'::text);
+
+CREATE INDEX "ExternalDatabase_trouble" ON public."ExternalDatabase" USING btree (state, COALESCE("lastErrorClass", ''::text), "tenancyId", id) WHERE (state <> 'ok'::text);
 
 CREATE INDEX "HttpAttempt_at" ON public."HttpAttempt" USING btree (at);
 
@@ -3863,21 +4365,43 @@ CREATE INDEX "OutgoingRequest_sync_queued" ON public."OutgoingRequest" USING btr
 
 CREATE INDEX "OutgoingRequest_tenancy" ON public."OutgoingRequest" USING btree ("tenancyId") WHERE (kind = 'sync'::text);
 
+CREATE INDEX "ProjectUser_activity" ON public."ProjectUser" USING btree ("activityBy", "tenancyId", "projectUserId");
+
 CREATE INDEX "ProjectUser_fetch" ON public."ProjectUser" USING btree ("tenancyId", "sequenceId");
 
 CREATE INDEX "ProjectUser_pending" ON public."ProjectUser" USING btree ("changedBy", "tenancyId") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '0'::xid8));
 
 CREATE INDEX "ProjectUser_pending_by_tenancy" ON public."ProjectUser" USING btree ("tenancyId", "changedBy") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '2'::xid8));
 
+CREATE INDEX "ProjectUser_signed_up" ON public."ProjectUser" USING btree ("tenancyId", "isAnonymous", COALESCE("signedUpAt", "createdAt"), "projectUserId");
+
 CREATE INDEX "SyncSample_at" ON public."SyncSample" USING btree (at);
+
+CREATE INDEX "SyncSample_name" ON public."SyncSample" USING btree (name, at) WHERE ("tenancyId" IS NULL);
+
+CREATE INDEX "SyncSample_target" ON public."SyncSample" USING btree ("tenancyId", "databaseId", at) WHERE ("tenancyId" IS NOT NULL);
 
 CREATE INDEX "TargetSession_workerId" ON public."TargetSession" USING btree ("workerId");
 
+CREATE INDEX "Tenancy_projectId" ON public."Tenancy" USING btree ("projectId" COLLATE "C", id);
+
+CREATE INDEX "Tenancy_tenantKey" ON public."Tenancy" USING btree ("tenantKey" COLLATE "C", id);
+
 CREATE INDEX "Tenancy_unsettled" ON public."Tenancy" USING btree (id) WHERE (NOT settled);
+
+CREATE INDEX "UserActivity_order" ON public."UserActivity" USING btree ("tenancyId", "isAnonymous", "lastActiveAt", "projectUserId");
 
 CREATE INDEX "WorkerHeartbeat_lastSeenAt" ON public."WorkerHeartbeat" USING btree ("lastSeenAt");
 
 CREATE TRIGGER default_tenant_key BEFORE INSERT OR UPDATE ON public."Tenancy" FOR EACH ROW WHEN ((new."tenantKey" IS NULL)) EXECUTE FUNCTION public.default_tenant_key();
+
+CREATE TRIGGER note_activity_on_insert BEFORE INSERT ON public."ProjectUser" FOR EACH ROW EXECUTE FUNCTION public.note_activity();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_activity_on_insert;
+
+CREATE TRIGGER note_activity_on_update BEFORE UPDATE ON public."ProjectUser" FOR EACH ROW WHEN ((((((((old."lastActiveAt" IS DISTINCT FROM new."lastActiveAt") OR (old."signedUpAt" IS DISTINCT FROM new."signedUpAt")) OR (old."createdAt" IS DISTINCT FROM new."createdAt")) OR (old."isAnonymous" IS DISTINCT FROM new."isAnonymous")) OR (old."activityBy" IS DISTINCT FROM new."activityBy")) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId")) OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_activity();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_activity_on_update;
 
 CREATE TRIGGER tell_source_rewound AFTER INSERT ON public."SourceEpoch" FOR EACH ROW WHEN ((new.reason = 'a target was ahead of this database'::text)) EXECUTE FUNCTION public.tell_source_rewound();
 
