@@ -97,7 +97,7 @@ pub(super) async fn prepare(services: &Services, config: &Config, output: Output
 }
 
 /// A trigger for the users of all tenancies, and a receiver of its events in this process.
-async fn add_trigger(desk: &Desk<'_>) -> anyhow::Result<Receiver> {
+async fn add_trigger(desk: &Desk) -> anyhow::Result<Receiver> {
     let mut receiver = Receiver::bind().await?;
     let requests = &desk.config.requests;
     let client = desk.internal.get().await?;

@@ -5,7 +5,7 @@ use tenant_sync_tests::console::Console;
 use tenant_sync_tests::stack::Stack;
 
 /// The addresses that the rest of the world relies on.
-const PROMISED: [(&str, &str); 26] = [
+const PROMISED: [(&str, &str); 28] = [
     ("GET", "/api/v1/internal/external-db-sync/status"),
     ("GET", "/api/v1/internal/external-db-sync/fusebox"),
     ("POST", "/api/v1/internal/external-db-sync/fusebox"),
