@@ -1,5 +1,26 @@
 -- What the migrations make of an empty database. Written by `deploy/check-schema --write`; for readers only.
 
+CREATE FUNCTION public.activity_to_fold() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+    select exists (
+        select from "ActivityFold" f where f."source" in ('Event', 'ProjectUser') and (f."phase" <> 'feed' or f."until" is not null
+            or pg_snapshot_xmax(f."seen") > pg_snapshot_xmax(pg_current_snapshot())))
+    or exists (
+        select from "ActivityFold" f
+        join lateral (select from "Event" e where '$user-activity' = any (e."systemEventTypeIds")
+                      and e."changedBy" >= pg_snapshot_xmin(f."seen") and not pg_visible_in_snapshot(e."changedBy", f."seen")
+                      order by e."changedBy", e."id" limit 1) e on true
+        where f."source" = 'Event')
+    or exists (
+        select from "ActivityFold" f
+        join lateral (select from "UserFeed" u where u."changedBy" >= pg_snapshot_xmin(f."seen")
+                      and not pg_visible_in_snapshot(u."changedBy", f."seen")
+                      order by u."changedBy", u."id" limit 1) u on true
+        where f."source" = 'ProjectUser')
+$_$;
+
 CREATE FUNCTION public.backfill_null_sequence_ids(batch_limit integer, OUT outcome text, OUT rows_given bigint, OUT tenancies bigint, OUT targets_asked bigint, OUT parked bigint, OUT last_sequence_id bigint, OUT more boolean) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -148,6 +169,61 @@ begin
 end $$;
 
 COMMENT ON FUNCTION public.backfill_null_sequence_ids(batch_limit integer, OUT outcome text, OUT rows_given bigint, OUT tenancies bigint, OUT targets_asked bigint, OUT parked bigint, OUT last_sequence_id bigint, OUT more boolean) IS 'One pass of the sequencer: ids in fair shares, requests for the tenants'' targets; says what it did. The only thing that the sequencer calls.';
+
+CREATE TABLE public."ActivityFold" (
+    source text NOT NULL,
+    phase text DEFAULT 'older'::text NOT NULL,
+    seen pg_snapshot DEFAULT pg_current_snapshot() NOT NULL,
+    until pg_snapshot,
+    "afterXid" xid8,
+    "afterTenancyId" uuid,
+    "afterId" uuid,
+    "afterPlace" bigint,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "the phase is a known one" CHECK ((phase = ANY (ARRAY['all'::text, 'older'::text, 'feed'::text]))),
+    CONSTRAINT "the source is a known one" CHECK ((source = ANY (ARRAY['Event'::text, 'ProjectUser'::text, 'UserActivity'::text])))
+);
+
+COMMENT ON TABLE public."ActivityFold" IS 'How far each source is folded. The row of "UserActivity" is where the look for rows without a user has come to.';
+
+COMMENT ON COLUMN public."ActivityFold".phase IS 'older: rows from before the column; feed: what becomes visible; all: everything once more, after the numbers of transactions stepped back.';
+
+COMMENT ON COLUMN public."ActivityFold".seen IS 'Whatever this snapshot shows is folded.';
+
+COMMENT ON COLUMN public."ActivityFold".until IS 'The snapshot that is being folded, in batches; everything up to "after…" is.';
+
+COMMENT ON COLUMN public."ActivityFold".at IS 'When it was last gone on with; a console that is up looks for rows without a user all the time.';
+
+CREATE FUNCTION public.begin_fold(fold_source text) RETURNS public."ActivityFold"
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET lock_timeout TO '2s'
+    AS $$
+declare
+    state "ActivityFold";
+begin
+    perform pg_advisory_xact_lock(1952805749, hashtext(current_schema()));
+    select f.* into strict state from "ActivityFold" f where f."source" = fold_source;
+    if pg_snapshot_xmax(state."seen") > pg_snapshot_xmax(pg_current_snapshot()) then
+        -- Restored into a server that has given fewer numbers: the recorded ones mean nothing there.
+        state."phase" := 'all';
+        state."seen" := pg_current_snapshot();
+        state."afterPlace" := null;
+        state."afterXid" := null;
+        state."afterId" := null;
+        state."afterTenancyId" := null;
+        state."until" := null;
+        if fold_source = 'ProjectUser' then
+            -- Whatever the feed shows by now is in the table that is about to be walked.
+            state."phase" := 'older';
+            delete from "UserFeed";
+        end if;
+    end if;
+    if state."phase" = 'feed' and state."until" is null then
+        state."until" := pg_current_snapshot();
+    end if;
+    return state;
+end $$;
 
 CREATE FUNCTION public.build_sequencer() RETURNS void
     LANGUAGE plpgsql
@@ -418,6 +494,101 @@ begin
     return new;
 end $$;
 
+CREATE FUNCTION public.end_fold(state public."ActivityFold", full_batch boolean, last_xid xid8, last_tenancy uuid, last_id uuid, last_place bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    if full_batch then
+        state."afterXid" := last_xid;
+        state."afterTenancyId" := last_tenancy;
+        state."afterId" := last_id;
+        state."afterPlace" := last_place;
+    else
+        if state."phase" = 'feed' then
+            state."seen" := state."until";
+            state."until" := null;
+        end if;
+        state."phase" := case state."phase" when 'all' then 'older' else 'feed' end;
+        state."afterXid" := null;
+        state."afterTenancyId" := null;
+        state."afterId" := null;
+        state."afterPlace" := null;
+    end if;
+    update "ActivityFold" f
+    set "phase" = state."phase", "seen" = state."seen", "until" = state."until", "afterXid" = state."afterXid",
+        "afterTenancyId" = state."afterTenancyId", "afterId" = state."afterId",
+        "afterPlace" = state."afterPlace", "at" = now()
+    where f."source" = state."source";
+end $$;
+
+CREATE FUNCTION public.enqueue_http_request(url text, method text, headers jsonb, body jsonb, deduplication_key text DEFAULT NULL::text, options jsonb DEFAULT '{}'::jsonb) RETURNS uuid
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+    select enqueue_http_request($1, $2, $3, $4::text, $5, $6)
+$_$;
+
+COMMENT ON FUNCTION public.enqueue_http_request(url text, method text, headers jsonb, body jsonb, deduplication_key text, options jsonb) IS 'As the other one, with a body of JSON.';
+
+CREATE FUNCTION public.enqueue_http_request(url text, method text DEFAULT 'POST'::text, headers jsonb DEFAULT '{}'::jsonb, body text DEFAULT NULL::text, deduplication_key text DEFAULT NULL::text, options jsonb DEFAULT '{}'::jsonb) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    AS $_$
+#variable_conflict use_column
+declare
+    verb constant text := upper(coalesce($2, 'POST'));
+    wishes constant jsonb := coalesce($6, '{}');
+    body_limit constant integer := (select s."maxBodyBytes" from "HttpSettings" s);
+    problem text;
+    origin text;
+    destination uuid;
+    request uuid;
+    due timestamptz;
+begin
+    problem := coalesce(
+        http_url_problem($1),
+        case when verb not in ('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE')
+             then format('the method is %s; it can be GET, HEAD, POST, PUT, PATCH or DELETE', to_json(left($2, 40)))
+             when verb in ('GET', 'HEAD') and $4 is not null then format('a %s request has no body', verb)
+             when octet_length($4) > body_limit
+             then format('the body has %s bytes, and may have %s (requests.max_body_bytes)', octet_length($4), body_limit)
+             when char_length($5) not between 1 and 200 then 'the deduplication key has not 1 to 200 characters' end,
+        http_headers_problem($3),
+        http_request_options_problem(wishes));
+    if problem is not null then
+        raise exception using errcode = 'invalid_parameter_value', message = 'enqueue_http_request: ' || problem;
+    end if;
+    origin := http_origin($1);
+    destination := http_origin_id(origin);
+    due := greatest(now(), coalesce((wishes ->> 'not_before')::timestamptz, now()));
+    -- While a request with this key waits, another is the same one. It may leave just now: then this one goes, too.
+    for attempt in 1 .. 10 loop
+        insert into "OutgoingRequest" ("kind", "destinationId", "position", "deduplicationKey", "tenancyId", "dueAt", "method",
+                                       "url", "headers", "body", "orderKey", "timeoutMillis")
+        values ('http', destination, nextval('outgoing_request_seq'), $5, (wishes ->> 'tenancy_id')::uuid, due, verb,
+                $1, nullif($3, '{}'), $4, wishes ->> 'order_key', (wishes ->> 'timeout_ms')::integer)
+        on conflict ("destinationId", "deduplicationKey")
+            where "kind" = 'http' and "state" = 'pending' and "deduplicationKey" is not null do nothing
+        returning "id" into request;
+        if request is not null then
+            insert into "OutgoingRequest" ("kind", "destinationId", "dueAt", "url", "askedBy")
+            values ('deliveryAsk', destination, due, origin, pg_current_xact_id());
+            return request;
+        end if;
+        select r."id" into request from "OutgoingRequest" r
+        where r."kind" = 'http' and r."state" = 'pending' and r."destinationId" = destination and r."deduplicationKey" = $5;
+        if request is not null then
+            return request;
+        end if;
+    end loop;
+    return null;
+end $_$;
+
+COMMENT ON FUNCTION public.enqueue_http_request(url text, method text, headers jsonb, body text, deduplication_key text, options jsonb) IS 'Sends an HTTP request once the transaction is committed; returns its id, or that of the one that waits with the same deduplication key.';
+
 CREATE FUNCTION public.enqueue_tenant_sync(tenancy uuid) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -436,6 +607,191 @@ begin
 end $$;
 
 COMMENT ON FUNCTION public.enqueue_tenant_sync(tenancy uuid) IS 'Asks for a sync of all targets of a tenancy; returns how many were asked for. A tenancy without a target is never enqueued.';
+
+CREATE FUNCTION public.fold_events(batch_rows integer) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $_$
+declare
+    state "ActivityFold";
+    first_day date := (now() at time zone 'UTC')::date - 31;
+    from_xid xid8;
+    from_id uuid;
+    taken bigint;
+    last_xid xid8;
+    last_id uuid;
+begin
+    state := begin_fold('Event');
+    from_xid := coalesce(state."afterXid", case state."phase" when 'feed' then pg_snapshot_xmin(state."seen") else '0' end);
+    from_id := coalesce(state."afterId", '00000000-0000-0000-0000-000000000000');
+    with batch as materialized (
+        select e.* from (
+            (select e."changedBy", e."id", e."eventStartedAt", e."data", e."endUserIpInfoGuessId" from "Event" e
+             where state."phase" = 'feed' and '$user-activity' = any (e."systemEventTypeIds")
+               and (e."changedBy", e."id") >= (from_xid, from_id) and e."changedBy" < pg_snapshot_xmax(state."until")
+               and not pg_visible_in_snapshot(e."changedBy", state."seen")
+               and pg_visible_in_snapshot(e."changedBy", state."until")
+             order by e."changedBy", e."id" limit batch_rows)
+            union all
+            (select e."changedBy", e."id", e."eventStartedAt", e."data", e."endUserIpInfoGuessId" from "Event" e
+             where state."phase" = 'older' and '$user-activity' = any (e."systemEventTypeIds")
+               and e."changedBy" is null and e."id" >= from_id
+             order by e."id" limit batch_rows)
+            union all
+            (select e."changedBy", e."id", e."eventStartedAt", e."data", e."endUserIpInfoGuessId" from "Event" e
+             where state."phase" = 'all' and '$user-activity' = any (e."systemEventTypeIds")
+               and (e."changedBy", e."id") >= (from_xid, from_id)
+             order by e."changedBy", e."id" limit batch_rows)) e),
+    events as materialized (
+        select t."id" as tenancy, e.usr, e.at, e.anonymous, e.info, i."countryCode" as country from (
+            select b."data" ->> 'projectId' as project, b."data" ->> 'branchId' as branch, b."eventStartedAt" as at,
+                   case when b."data" ->> 'userId' like '________-____-____-____-____________'
+                         and translate(b."data" ->> 'userId', '0123456789abcdefABCDEF', '') = '----'
+                        then (b."data" ->> 'userId')::uuid end as usr,
+                   coalesce(b."data" ->> 'isAnonymous', '') = 'true' as anonymous, b."endUserIpInfoGuessId" as info
+            from batch b where isfinite(b."eventStartedAt")) e
+        join "Tenancy" t on t."projectId" = e.project and t."branchId" = e.branch
+        left join "EventIpInfo" i on i."id" = e.info
+        where e.usr is not null),
+    -- One aggregate and then look-ups by key: joins of several small results were planned as nested loops over them.
+    users as materialized (
+        select e.tenancy, e.usr, max(e.at) as at,
+               max(e.at) filter (where e.info is not null) as info_at,
+               (array_agg(e.info order by e.at desc) filter (where e.info is not null))[1] as info,
+               max(e.at) filter (where e.country is not null) as country_at,
+               (array_agg(e.country order by e.at desc) filter (where e.country is not null))[1] as country
+        from events e group by 1, 2),
+    active as (
+        insert into "UserActivity" as a ("tenancyId", "projectUserId", "isAnonymous", "lastActiveAt", "eventAt",
+            "ipInfoAt", "ipInfoId", "countryAt", "countryCode")
+        select n.tenancy, n.usr, coalesce(u."isAnonymous", false),
+               case when u."projectUserId" is not null then greatest(u."lastActiveAt", o."eventAt", n.at) end,
+               greatest(o."eventAt", n.at),
+               case when o."ipInfoAt" > n.info_at then o."ipInfoAt" else coalesce(n.info_at, o."ipInfoAt") end,
+               case when o."ipInfoAt" > n.info_at then o."ipInfoId" else coalesce(n.info, o."ipInfoId") end,
+               case when o."countryAt" > n.country_at then o."countryAt" else coalesce(n.country_at, o."countryAt") end,
+               case when o."countryAt" > n.country_at then o."countryCode" else coalesce(n.country, o."countryCode") end
+        from users n
+        left join lateral (
+            select * from "UserActivity" o where o."tenancyId" = n.tenancy and o."projectUserId" = n.usr limit 1) o on true
+        left join lateral (
+            select * from "ProjectUser" u where u."tenancyId" = n.tenancy and u."projectUserId" = n.usr limit 1) u on true
+        on conflict ("tenancyId", "projectUserId") do update set
+            "isAnonymous" = excluded."isAnonymous", "lastActiveAt" = excluded."lastActiveAt", "eventAt" = excluded."eventAt",
+            "ipInfoAt" = excluded."ipInfoAt", "ipInfoId" = excluded."ipInfoId",
+            "countryAt" = excluded."countryAt", "countryCode" = excluded."countryCode"
+        where (a."isAnonymous", a."lastActiveAt", a."eventAt", a."ipInfoAt", a."ipInfoId", a."countryAt", a."countryCode")
+            is distinct from (excluded."isAnonymous", excluded."lastActiveAt", excluded."eventAt", excluded."ipInfoAt",
+                excluded."ipInfoId", excluded."countryAt", excluded."countryCode")),
+    days as materialized (
+        select e.tenancy, (e.at at time zone 'UTC')::date as day, e.usr, bool_and(e.anonymous) as anonymous
+        from events e where (e.at at time zone 'UTC')::date >= first_day group by 1, 2, 3),
+    news as materialized (
+        select d.*, o."isAnonymous" as was_anonymous from days d
+        left join lateral (
+            select o."isAnonymous" from "UserActivityDay" o
+            where o."tenancyId" = d.tenancy and o."day" = d.day and o."projectUserId" = d.usr limit 1) o on true
+        where o."isAnonymous" is null or (o."isAnonymous" and not d.anonymous)),
+    kept as (
+        insert into "UserActivityDay" ("tenancyId", "day", "projectUserId", "isAnonymous")
+        select n.tenancy, n.day, n.usr, n.anonymous from news n
+        on conflict ("tenancyId", "day", "projectUserId") do update set "isAnonymous" = excluded."isAnonymous"),
+    counted as (
+        insert into "ActivityDay" as a ("tenancyId", "day", "users", "anonymousUsers")
+        select n.tenancy, n.day, count(*) filter (where n.was_anonymous is null),
+               count(*) filter (where n.anonymous) - count(*) filter (where n.was_anonymous)
+        from news n group by 1, 2
+        on conflict ("tenancyId", "day") do update
+        set "users" = a."users" + excluded."users", "anonymousUsers" = a."anonymousUsers" + excluded."anonymousUsers")
+    select count(*), (array_agg(b."changedBy" order by b."changedBy" desc nulls first, b."id" desc))[1],
+           (array_agg(b."id" order by b."changedBy" desc nulls first, b."id" desc))[1]
+    into taken, last_xid, last_id from batch b;
+    perform end_fold(state, taken >= batch_rows, last_xid, null, last_id, null);
+    return taken >= batch_rows or state."phase" <> 'feed';
+end $_$;
+
+COMMENT ON FUNCTION public.fold_events(batch_rows integer) IS 'Folds a batch of activity events into "UserActivity" and the days; returns whether there is more to do.';
+
+CREATE FUNCTION public.fold_users(batch_rows integer) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+    state "ActivityFold";
+    from_xid xid8;
+    from_place bigint;
+    from_tenancy uuid;
+    from_id uuid;
+    taken bigint;
+    last_xid xid8;
+    last_place bigint;
+    last_tenancy uuid;
+    last_id uuid;
+begin
+    state := begin_fold('ProjectUser');
+    from_xid := coalesce(state."afterXid", pg_snapshot_xmin(state."seen"));
+    from_place := coalesce(state."afterPlace", 0);
+    from_tenancy := coalesce(state."afterTenancyId", '00000000-0000-0000-0000-000000000000');
+    from_id := coalesce(state."afterId", '00000000-0000-0000-0000-000000000000');
+    with batch as materialized (
+        select b.* from (
+            (select f."changedBy", f."id", f."tenancyId", f."projectUserId" from "UserFeed" f
+             where state."phase" = 'feed' and (f."changedBy", f."id") > (from_xid, from_place)
+               and f."changedBy" < pg_snapshot_xmax(state."until")
+               and not pg_visible_in_snapshot(f."changedBy", state."seen")
+               and pg_visible_in_snapshot(f."changedBy", state."until")
+             order by f."changedBy", f."id" limit batch_rows)
+            union all
+            (select null::xid8, null::bigint, u."tenancyId", u."projectUserId" from "ProjectUser" u
+             where state."phase" = 'older' and (u."tenancyId", u."projectUserId") >= (from_tenancy, from_id)
+             order by u."tenancyId", u."projectUserId" limit batch_rows)) b),
+    now_known as materialized (
+        select b."tenancyId", b."projectUserId", u."projectUserId" is not null as is_user,
+               coalesce(u."isAnonymous", o."isAnonymous", false) as anonymous, coalesce(u."signedUpAt", u."createdAt") as signed_up,
+               case when u."projectUserId" is not null
+                    then coalesce(greatest(u."lastActiveAt", o."eventAt"), u."signedUpAt", u."createdAt") end as active,
+               coalesce(search_line(u."displayName"), '') || coalesce(c.lines, '') as text
+        from (select distinct b."tenancyId", b."projectUserId" from batch b) b
+        left join lateral (
+            select * from "ProjectUser" u where u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId" limit 1) u on true
+        left join lateral (
+            select * from "UserActivity" o where o."tenancyId" = b."tenancyId" and o."projectUserId" = b."projectUserId" limit 1) o on true
+        left join lateral (
+            select string_agg(search_line(c."value"), '' order by c."id") as lines
+            from (select c."value", c."id" from "ContactChannel" c
+                  where c."tenancyId" = b."tenancyId" and c."projectUserId" = b."projectUserId" order by c."id" limit 200) c) c on true
+        where u."projectUserId" is not null or o."projectUserId" is not null),
+    placed as (
+        insert into "UserActivity" as a ("tenancyId", "projectUserId", "isAnonymous", "signedUpAt", "lastActiveAt")
+        select k."tenancyId", k."projectUserId", k.anonymous, k.signed_up, k.active from now_known k
+        on conflict ("tenancyId", "projectUserId") do update
+        set "isAnonymous" = excluded."isAnonymous", "signedUpAt" = excluded."signedUpAt", "lastActiveAt" = excluded."lastActiveAt"
+        where (a."isAnonymous", a."signedUpAt", a."lastActiveAt")
+            is distinct from (excluded."isAnonymous", excluded."signedUpAt", excluded."lastActiveAt")),
+    named as (
+        insert into "UserSearch" as s ("tenancyId", "projectUserId", "text")
+        select k."tenancyId", k."projectUserId", k.text from now_known k where k.is_user
+        on conflict ("tenancyId", "projectUserId") do update set "text" = excluded."text"
+        where s."text" is distinct from excluded."text"),
+    forgotten as (
+        delete from "UserSearch" s using (select k."tenancyId", k."projectUserId" from now_known k where not k.is_user offset 0) k
+        where s."tenancyId" = k."tenancyId" and s."projectUserId" = k."projectUserId")
+    select count(*), (array_agg(b."changedBy" order by b."changedBy" desc, b."id" desc))[1],
+           (array_agg(b."id" order by b."changedBy" desc, b."id" desc))[1],
+           (array_agg(b."tenancyId" order by b."tenancyId" desc, b."projectUserId" desc))[1],
+           (array_agg(b."projectUserId" order by b."tenancyId" desc, b."projectUserId" desc))[1]
+    into taken, last_xid, last_place, last_tenancy, last_id from batch b;
+    perform end_fold(state, taken >= batch_rows, last_xid, last_tenancy, last_id, last_place);
+    return taken >= batch_rows or state."phase" <> 'feed';
+end $$;
+
+COMMENT ON FUNCTION public.fold_users(batch_rows integer) IS 'Brings "UserActivity" and "UserSearch" up to date with a batch of users; returns whether there is more to do.';
 
 CREATE FUNCTION public.heal_tracking_faults(mapping_names text[], reads text[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -467,6 +823,908 @@ begin
 end $$;
 
 COMMENT ON FUNCTION public.heal_tracking_faults(mapping_names text[], reads text[]) IS 'Lets targets be compared with tables of which a write could not be recorded; returns how many targets.';
+
+CREATE FUNCTION public.http_activate(trigger_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    this "HttpTrigger";
+    on_table "HttpTable";
+    compiled record;
+begin
+    select * into this from "HttpTrigger" where "id" = trigger_id;
+    if this."tableId" is null then
+        update "HttpTrigger" set "state" = 'active', "stateReason" = null, "stateSince" = now(), "updatedAt" = now() where "id" = trigger_id;
+    else
+        select * into on_table from "HttpTable" h where h."id" = this."tableId";
+        select * into compiled from http_compile_condition(on_table."relation", this."condition", this."columns");
+        update "HttpTrigger" set "ruleId" = http_rule(on_table, compiled.on_update, compiled.on_other), "arguments" = compiled.arguments,
+            "state" = 'active', "stateReason" = null, "stateSince" = now(), "updatedAt" = now()
+        where "id" = trigger_id;
+        perform http_try(on_table);
+        perform http_refresh(this."tableId");
+        perform http_attach(on_table);
+    end if;
+    -- What waited since it was paused.
+    insert into "OutgoingRequest" ("kind", "destinationId", "askedBy")
+    select 'deliveryAsk', trigger_id, pg_current_xact_id()
+    where exists (select from "OutgoingRequest" r where r."kind" = 'http' and r."state" = 'pending' and r."destinationId" = trigger_id);
+end $$;
+
+COMMENT ON FUNCTION public.http_activate(trigger_id uuid) IS 'Lets a trigger make events, or says why it cannot.';
+
+CREATE FUNCTION public.http_add_trigger(spec jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    on_table "HttpTable";
+    problem text := coalesce(http_url_problem(spec ->> 'url'), http_headers_problem(spec -> 'headers'));
+begin
+    if problem is not null then
+        raise exception using errcode = 'invalid_parameter_value', message = problem;
+    end if;
+    if spec ->> 'relation' is not null then
+        on_table := http_table((spec ->> 'relation')::oid, spec ->> 'event', spec ->> 'mappingName', spec ->> 'data');
+    end if;
+    insert into "HttpTrigger" ("id", "tenancyId", "tableId", "operations", "events", "columns", "condition", "url", "headers",
+                               "secrets", "keyId", "timeoutMillis", "eventLimit", "ordered")
+    values ((spec ->> 'id')::uuid, (spec ->> 'tenancyId')::uuid, on_table."id",
+            array(select jsonb_array_elements_text(spec -> 'operations')), array(select jsonb_array_elements_text(spec -> 'events')),
+            case when jsonb_typeof(spec -> 'columns') = 'array' then array(select jsonb_array_elements_text(spec -> 'columns')) end,
+            nullif(spec -> 'condition', 'null'), spec ->> 'url', spec -> 'headers', decode(spec ->> 'secrets', 'hex'), spec ->> 'keyId',
+            (spec ->> 'timeoutMillis')::integer, (spec ->> 'eventLimit')::integer, (spec ->> 'ordered')::boolean);
+    insert into "HttpDestination" ("id", "triggerId", "parallelism", "ratePerSecond", "batchEvents", "batchWaitMillis")
+    values ((spec ->> 'id')::uuid, (spec ->> 'id')::uuid, (spec ->> 'parallelism')::integer, (spec ->> 'ratePerSecond')::float8,
+            (spec ->> 'batchEvents')::integer, (spec ->> 'batchWaitMillis')::integer);
+    perform http_activate((spec ->> 'id')::uuid);
+end $$;
+
+COMMENT ON FUNCTION public.http_add_trigger(spec jsonb) IS 'Registers a trigger whose secrets are sealed already.';
+
+CREATE TABLE public."HttpTable" (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    relation oid NOT NULL,
+    "tenantColumn" text NOT NULL,
+    "keyColumns" text[] NOT NULL,
+    event text NOT NULL,
+    "mappingName" text,
+    data text,
+    "lowestLimit" integer DEFAULT 10000 NOT NULL,
+    "writtenFrom" text,
+    partitions oid[]
+);
+
+COMMENT ON TABLE public."HttpTable" IS 'Tables for which a trigger is registered; each has trigger functions of its own, and no other table has any.';
+
+COMMENT ON COLUMN public."HttpTable".name IS 'As the operator calls it: schema, dot, table, or the name of one of the shipped tables.';
+
+COMMENT ON COLUMN public."HttpTable".event IS 'First part of its events'' names: user gives user.created.';
+
+COMMENT ON COLUMN public."HttpTable".data IS 'Query of the mapping''s columns over the row {row}; null: the table''s own columns.';
+
+COMMENT ON COLUMN public."HttpTable"."lowestLimit" IS 'Lowest eventLimit of its triggers: a statement with fewer rows need not count them.';
+
+COMMENT ON COLUMN public."HttpTable"."writtenFrom" IS 'Digest of all that its functions were written from.';
+
+CREATE FUNCTION public.http_arm(on_table public."HttpTable", event text, source text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+declare
+    own constant text := quote_ident(current_schema());
+    column_of_rule constant text := case event when 'update' then 'onUpdate' else 'onOther' end;
+    rules constant text := http_rules(on_table, event);
+    events constant text := http_statement(on_table, event, source, 'events');
+    bulk constant text := http_statement(on_table, event, source, 'bulk');
+begin
+    return format($f$
+    -- Most rows are nobody's business: that is found out first, by a small statement.
+    one := null;
+    tried := case when %10$s then array[one] else '{}' end;
+    place := 1;
+    while place <= cardinality(tried) loop
+        one := tried[place];
+        place := place + 1;
+        begin
+            skipped := '{}';
+            if one is null then
+                if %1$s then
+                    %2$s
+                end if;
+                %3$s
+            else
+                select %4$I into rule from %5$s."HttpRule" q
+                where q."id" = (select t."ruleId" from %5$s."HttpTrigger" t where t."id" = one);
+                rule := coalesce(rule, 'true');
+                if %1$s then
+                    execute replace(%6$L, '{RULE}', rule) into skipped using one, skipped;
+                end if;
+                %7$s
+            end if;
+        exception
+            when serialization_failure then
+                raise;
+            when others then
+                if one is null then
+                    %8$s
+                    tried := tried || coalesce(concerned[:1000], '{}');
+                else
+                    perform %5$s.http_fault(%9$s, one, sqlstate);
+                end if;
+        end;
+    end loop;$f$,
+        format('total > (select h."lowestLimit" from %s."HttpTable" h where h."id" = %s)', own, on_table."id"),
+        replace(replace(replace(bulk, 'select coalesce(array_agg(m."destinationId"), ''{}'') from made m',
+            'select coalesce(array_agg(m."destinationId"), ''{}'') into skipped from made m'), '{RULE}', rules), '{ONE}', 'one') || ';',
+        replace(replace(replace(events, '{RULE}', rules), '{ONE}', 'one'), '{SKIP}', 'skipped') || ';',
+        column_of_rule, own, replace(bulk, '{ONE}', '$1'),
+        format('execute replace(%L, ''{RULE}'', rule) using one, skipped;', replace(replace(events, '{ONE}', '$1'), '{SKIP}', '$2')),
+        replace(http_statement(on_table, event, source, 'concerned'), '{ONE}', 'one') || ';', on_table."id",
+        replace(http_statement(on_table, event, source, 'anybody'), '{ONE}', 'one'));
+end $_$;
+
+COMMENT ON FUNCTION public.http_arm(on_table public."HttpTable", event text, source text) IS 'The part of a trigger function that makes events of some rows.';
+
+CREATE FUNCTION public.http_attach(on_table public."HttpTable") RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    AS $$
+declare
+    one record;
+    event text;
+begin
+    for one in
+        select c.oid::regclass as relation, c.oid as number, c.relkind = 'r' or c.oid = on_table."relation" as has_truncate
+        from pg_class c where c.oid = on_table."relation" or c.oid = any (tracking_partitions(on_table."relation")) and c.relkind in ('r', 'p')
+    loop
+        foreach event in array array['insert', 'update', 'delete', 'truncate'] loop
+            continue when event = 'truncate' and not one.has_truncate
+                or exists (select from pg_trigger g where g.tgrelid = one.number
+                           and g.tgfoid = to_regprocedure(format('%I.%I()', current_schema(), http_function(on_table, event))));
+            execute format(case event
+                when 'truncate' then 'create trigger %I before truncate on %s for each statement execute function %I()'
+                when 'insert' then 'create trigger %I after insert on %s referencing new table as new_rows for each statement execute function %I()'
+                when 'update' then 'create trigger %I after update on %s referencing old table as old_rows new table as new_rows for each statement execute function %I()'
+                else 'create trigger %I after delete on %s referencing old table as old_rows for each statement execute function %I()' end,
+                tracking_trigger('http_' || event), one.relation, http_function(on_table, event));
+        end loop;
+    end loop;
+end $$;
+
+COMMENT ON FUNCTION public.http_attach(on_table public."HttpTable") IS 'Creates the triggers of a table, and of its partitions, that are missing.';
+
+CREATE FUNCTION public.http_column_type(relation oid, column_name text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select format('%I.%I', n.nspname, t.typname)
+    from pg_attribute a join pg_type t on t.oid = a.atttypid join pg_namespace n on n.oid = t.typnamespace
+    where a.attrelid = relation and a.attname = column_name and a.attnum > 0 and not a.attisdropped
+$$;
+
+COMMENT ON FUNCTION public.http_column_type(relation oid, column_name text) IS 'Type of a column in SQL; null if there is no such column.';
+
+CREATE FUNCTION public.http_compile_condition(relation oid, condition jsonb, columns text[], OUT on_update text, OUT on_other text, OUT arguments text[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET "DateStyle" TO 'ISO, YMD'
+    SET "IntervalStyle" TO 'postgres'
+    SET extra_float_digits TO '1'
+    SET bytea_output TO 'hex'
+    AS $_$
+#variable_conflict use_variable
+declare
+    one jsonb;
+    place bigint;
+    operation text;
+    column_name text;
+    column_type text;
+    term text;
+    terms text[] := '{}';
+    changes text[] := '{}';
+    argument text;
+begin
+    arguments := '{}';
+    if condition is not null and (jsonb_typeof(condition) <> 'array' or jsonb_array_length(condition) not between 1 and 20) then
+        raise exception using errcode = 'invalid_parameter_value', message =
+            'the condition is no list of 1 to 20 objects: write it like [{"column": "plan", "op": "=", "value": "gold"}]';
+    end if;
+    for one, place in select c.c, c.n from jsonb_array_elements(coalesce(condition, '[]')) with ordinality c (c, n) loop
+        if jsonb_typeof(one) <> 'object' or exists (select from jsonb_object_keys(one) k where k not in ('column', 'op', 'value'))
+           or jsonb_typeof(one -> 'column') is distinct from 'string' or jsonb_typeof(one -> 'op') is distinct from 'string' then
+            raise exception using errcode = 'invalid_parameter_value', message = format(
+                'condition %s is no object of "column", "op" and "value"', place);
+        end if;
+        column_name := one ->> 'column';
+        operation := lower(one ->> 'op');
+        column_type := http_column_type(relation, column_name);
+        if column_type is null then
+            raise exception using errcode = 'undefined_column', message = format(
+                'condition %s: there is no column %s; there are %s', place, to_json(left(column_name, 63)),
+                (select string_agg(a.attname, ', ' order by a.attnum) from pg_attribute a
+                 where a.attrelid = relation and a.attnum > 0 and not a.attisdropped));
+        elsif operation not in ('=', '!=', '<', '>', 'in', 'is null', 'changed') then
+            raise exception using errcode = 'invalid_parameter_value', message = format(
+                'condition %s: there is no "op" %s; there are =, !=, <, >, in, is null and changed', place, to_json(left(operation, 20)));
+        elsif operation in ('is null', 'changed') then
+            if one ? 'value' then
+                raise exception using errcode = 'invalid_parameter_value', message = format(
+                    'condition %s: "%s" takes no "value"', place, operation);
+            elsif operation = 'changed' then
+                changes := changes || column_name;
+            else
+                terms := terms || format('r.%I is null', column_name);
+            end if;
+            continue;
+        elsif not one ? 'value' or jsonb_typeof(one -> 'value') = 'null' then
+            raise exception using errcode = 'invalid_parameter_value', message = format(
+                'condition %s: "%s" needs a "value" that is not null; there is "is null" for that', place, operation);
+        end if;
+        if operation = 'in' then
+            if jsonb_typeof(one -> 'value') <> 'array' or jsonb_array_length(one -> 'value') not between 1 and 1000
+               or exists (select from jsonb_array_elements(one -> 'value') v where jsonb_typeof(v) not in ('string', 'number', 'boolean')) then
+                raise exception using errcode = 'invalid_parameter_value', message = format(
+                    'condition %s: "in" needs a list of 1 to 1000 strings, numbers or truth values', place);
+            end if;
+            argument := (select array_agg(v)::text from jsonb_array_elements_text(one -> 'value') v);
+            term := format('r.%%1$I = any ((t."arguments"[%s])::%s[])', cardinality(arguments) + 1, column_type);
+        else
+            argument := one ->> 'value';
+            if column_type = 'pg_catalog.jsonb' then
+                argument := (one -> 'value')::text;
+            elsif jsonb_typeof(one -> 'value') not in ('string', 'number', 'boolean') then
+                raise exception using errcode = 'invalid_parameter_value', message = format(
+                    'condition %s: "%s" needs a string, a number or a truth value', place, operation);
+            end if;
+            term := format(case operation when '!=' then 'r.%%1$I is distinct from (t."arguments"[%s])::%s'
+                           else 'r.%%1$I ' || operation || ' (t."arguments"[%s])::%s' end, cardinality(arguments) + 1, column_type);
+        end if;
+        arguments := arguments || argument;
+        begin
+            -- On a row of nulls: does the value read as the column's type, and can the two be compared?
+            execute format('select (%s) from (select null::%s as %I) r, (select $1 as "arguments") t',
+                           format(term, column_name), column_type, column_name) using arguments;
+        exception when others then
+            raise exception using errcode = 'invalid_parameter_value', message = format(
+                'condition %s: the value cannot be compared with the column %s, which is %s (%s)', place, column_name,
+                column_type, sqlstate);
+        end;
+        terms := terms || format(term, column_name);
+    end loop;
+    for column_name in select c from unnest(columns) c loop
+        if http_column_type(relation, column_name) is null then
+            raise exception using errcode = 'undefined_column', message = format(
+                'there is no column %s; there are %s', to_json(left(column_name, 63)),
+                (select string_agg(a.attname, ', ' order by a.attnum) from pg_attribute a
+                 where a.attrelid = relation and a.attnum > 0 and not a.attisdropped));
+        end if;
+    end loop;
+    on_other := coalesce(nullif(array_to_string(terms, ' and '), ''), 'true');
+    select concat_ws(' and ', nullif(on_other, 'true'),
+               (select string_agg(format('(%s) <> (%s)', tracking_image(relation, array[c], 'o'), tracking_image(relation, array[c], 'r')),
+                                  ' and ' order by c) from (select distinct c from unnest(changes) c) x),
+               case when cardinality(columns) > 0 then format('(%s) <> (%s)', tracking_image(relation, columns, 'o'),
+                                                              tracking_image(relation, columns, 'r')) end)
+      into on_update;
+    on_update := coalesce(nullif(on_update, ''), 'true');
+end $_$;
+
+COMMENT ON FUNCTION public.http_compile_condition(relation oid, condition jsonb, columns text[], OUT on_update text, OUT on_other text, OUT arguments text[]) IS 'Compiles a condition and the columns that count in an update, or says what is wrong with them.';
+
+CREATE FUNCTION public.http_fault(table_id bigint, trigger_id uuid, state text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    insert into "HttpFault" ("tableId", "triggerId", "sqlState")
+    select table_id, trigger_id, state
+    where (select count(*) from (select from "HttpFault" limit 1000) kept) < 1000;
+exception when others then
+    null;
+end $$;
+
+COMMENT ON FUNCTION public.http_fault(table_id bigint, trigger_id uuid, state text) IS 'Notes that a statement made no events.';
+
+CREATE FUNCTION public.http_forget(table_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET client_min_messages TO 'warning'
+    AS $$
+declare
+    on_table "HttpTable";
+    one regprocedure;
+begin
+    select * into on_table from "HttpTable" where "id" = table_id;
+    -- The triggers go with their functions, and need no owner of the table.
+    for one in select http_functions(on_table) loop
+        execute format('drop function %s cascade', one);
+    end loop;
+    delete from "HttpTable" where "id" = table_id;
+end $$;
+
+COMMENT ON FUNCTION public.http_forget(table_id bigint) IS 'Takes back what was made for a table that has no trigger any more.';
+
+CREATE FUNCTION public.http_function(on_table public."HttpTable", event text) RETURNS name
+    LANGUAGE sql IMMUTABLE
+    AS $$ select format('http_%s_%s', on_table."id", event)::name $$;
+
+COMMENT ON FUNCTION public.http_function(on_table public."HttpTable", event text) IS 'Name of a trigger function.';
+
+CREATE FUNCTION public.http_functions(on_table public."HttpTable") RETURNS SETOF regprocedure
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select p.oid::regprocedure from pg_proc p
+    where p.pronamespace = quote_ident(current_schema())::regnamespace and p.prorettype = 'trigger'::regtype
+      and p.proname in (select http_function(on_table, e) from unnest(array['insert', 'update', 'delete', 'truncate']) e)
+$$;
+
+COMMENT ON FUNCTION public.http_functions(on_table public."HttpTable") IS 'The trigger functions of a table.';
+
+CREATE FUNCTION public.http_headers_problem(headers jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+declare
+    one record;
+    total integer := 0;
+    seen text[] := '{}';
+begin
+    if headers is null then
+        return null;
+    elsif jsonb_typeof(headers) <> 'object' then
+        return 'the headers are no JSON object of names and values';
+    elsif (select count(*) from jsonb_object_keys(headers)) > 50 then
+        return 'there are more than 50 headers';
+    end if;
+    for one in select e.key, e.value, e.value #>> '{}' as text from jsonb_each(headers) e order by 1 loop
+        if one.key !~ '^[-!#$%&''*+.^_`|~0-9A-Za-z]{1,100}$' then
+            return format('the header name %s is none: letters, digits and hyphens, at most 100', to_json(left(one.key, 120)));
+        elsif jsonb_typeof(one.value) <> 'string' then
+            return format('the value of the header %s is no string', one.key);
+        elsif one.text !~ '^[\t -~]*$' then
+            return format('the value of the header %s contains a line break or another character that headers cannot have', one.key);
+        elsif lower(one.key) in ('host', 'content-length', 'transfer-encoding', 'connection', 'keep-alive', 'te', 'trailer',
+                                 'upgrade', 'expect', 'proxy-authorization', 'proxy-connection',
+                                 'webhook-id', 'webhook-timestamp', 'webhook-signature') then
+            return format('the header %s is set by tenant-sync itself', one.key);
+        elsif lower(one.key) = any (seen) then
+            return format('the header %s is there twice', one.key);
+        end if;
+        seen := seen || lower(one.key);
+        total := total + octet_length(one.key) + octet_length(one.text);
+    end loop;
+    if total > 8192 then
+        return format('the headers have %s bytes together, and may have 8192', total);
+    end if;
+    return null;
+end $_$;
+
+COMMENT ON FUNCTION public.http_headers_problem(headers jsonb) IS 'What is wrong with headers, as a sentence; null if they can be sent.';
+
+CREATE FUNCTION public.http_heard(on_table public."HttpTable") RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select coalesce(array_agg(distinct o order by o), '{}') from "HttpTrigger" t cross join unnest(t."operations") o
+    where t."tableId" = on_table."id" and t."state" <> 'broken'
+$$;
+
+COMMENT ON FUNCTION public.http_heard(on_table public."HttpTable") IS 'Operations of a table that somebody listens to.';
+
+CREATE FUNCTION public.http_origin(url text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $_$
+    select lower(p[1]) || '://' || lower(p[2])
+           || case when p[2] ~ ':[0-9]+$' then '' when lower(p[1]) = 'http' then ':80' else ':443' end
+    from regexp_match(url, '^([A-Za-z]+)://([^/?#]*)') p
+$_$;
+
+COMMENT ON FUNCTION public.http_origin(url text) IS 'Scheme, host and port of a URL that has no problem.';
+
+CREATE FUNCTION public.http_origin_id(origin text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE
+    AS $$ select md5('origin:' || origin)::uuid $$;
+
+COMMENT ON FUNCTION public.http_origin_id(origin text) IS 'Id of an origin''s destination: known without looking, so that whoever asks only inserts.';
+
+CREATE FUNCTION public.http_own_event(event text, tenancy uuid, data jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    told bigint;
+begin
+    with made as (
+        insert into "OutgoingRequest" ("kind", "destinationId", "position", "tenancyId", "eventType", "body")
+        select 'http', t."id", nextval('outgoing_request_seq'), tenancy, event,
+               json_build_object('type', event, 'timestamp', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                 'tenancyId', tenancy, 'data', data)::text
+        from "HttpTrigger" t
+        where t."tableId" is null and event = any (t."events") and t."state" = 'active'
+          and (t."tenancyId" is null or t."tenancyId" = tenancy)
+        returning "destinationId")
+    insert into "OutgoingRequest" ("kind", "destinationId", "askedBy")
+    select 'deliveryAsk', m."destinationId", pg_current_xact_id() from made m;
+    get diagnostics told = row_count;
+    return told;
+end $$;
+
+COMMENT ON FUNCTION public.http_own_event(event text, tenancy uuid, data jsonb) IS 'Tells triggers of our own events; returns how many.';
+
+CREATE FUNCTION public.http_pause_trigger(trigger_id uuid, reason text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    this "HttpTrigger";
+begin
+    update "HttpTrigger" set "state" = 'paused', "stateReason" = reason, "stateSince" = now(), "updatedAt" = now()
+    where "id" = trigger_id and "state" <> 'paused' returning * into this;
+    if not found then
+        return false;
+    end if;
+    perform http_own_event('trigger.paused', this."tenancyId", jsonb_build_object('triggerId', trigger_id, 'reason', reason,
+        'table', (select h."name" from "HttpTable" h where h."id" = this."tableId")));
+    return true;
+end $$;
+
+COMMENT ON FUNCTION public.http_pause_trigger(trigger_id uuid, reason text) IS 'Lets a trigger make no events and send none; false if it was paused, or is none.';
+
+CREATE FUNCTION public.http_refresh(table_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    on_table "HttpTable";
+    digest text;
+begin
+    update "HttpTable" h set "lowestLimit" = coalesce((select min(t."eventLimit") from "HttpTrigger" t where t."tableId" = h."id"), 10000)
+    where h."id" = table_id returning * into on_table;
+    digest := md5(concat_ws('|', on_table."event", on_table."data", on_table."tenantColumn", on_table."keyColumns"::text,
+                            http_heard(on_table)::text, http_rules(on_table, 'update')));
+    if on_table."writtenFrom" is distinct from digest or (select count(*) from http_functions(on_table)) < 4 then
+        perform http_write_all(on_table);
+        update "HttpTable" set "writtenFrom" = digest where "id" = table_id;
+    end if;
+end $$;
+
+COMMENT ON FUNCTION public.http_refresh(table_id bigint) IS 'Writes the trigger functions of a table if what they know has changed.';
+
+CREATE FUNCTION public.http_remove_trigger(trigger_id uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    table_id bigint;
+begin
+    delete from "HttpTrigger" where "id" = trigger_id returning "tableId" into table_id;
+    if not found then
+        return false;
+    elsif exists (select from "HttpTrigger" where "tableId" = table_id) then
+        perform http_refresh(table_id);
+    elsif table_id is not null then
+        perform http_forget(table_id);
+    end if;
+    return true;
+end $$;
+
+COMMENT ON FUNCTION public.http_remove_trigger(trigger_id uuid) IS 'Removes a trigger, and with the last one of a table all that was made for the table; false if there is none.';
+
+CREATE FUNCTION public.http_request_options_problem(options jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+declare
+    unknown text;
+    at timestamptz;
+begin
+    if jsonb_typeof(options) <> 'object' then
+        return 'the options are no JSON object';
+    end if;
+    select string_agg(k, ', ' order by k) into unknown from jsonb_object_keys(options) k
+    where k not in ('not_before', 'order_key', 'timeout_ms', 'tenancy_id');
+    if unknown is not null then
+        return format('there is no option %s; there are not_before, order_key, timeout_ms and tenancy_id', left(unknown, 200));
+    end if;
+    if options ? 'not_before' then
+        begin
+            at := (options ->> 'not_before')::timestamptz;
+        exception when others then
+            at := null;
+        end;
+        if at is null or not isfinite(at) then
+            return 'the option not_before is no time: write it like 2030-01-31T12:00:00Z';
+        elsif at > now() + interval '366 days' then
+            return 'the option not_before is more than 366 days ahead';
+        end if;
+    end if;
+    if options ? 'order_key' and (jsonb_typeof(options -> 'order_key') <> 'string'
+                                  or char_length(options ->> 'order_key') not between 1 and 200) then
+        return 'the option order_key is no string of 1 to 200 characters';
+    elsif options ? 'timeout_ms' and not coalesce(options ->> 'timeout_ms' ~ '^[0-9]{1,6}$'
+                                                  and (options ->> 'timeout_ms')::integer between 100 and 120000, false) then
+        return 'the option timeout_ms is no number from 100 to 120000';
+    elsif options ? 'tenancy_id' and not exists (select from "Tenancy" t where t."id"::text = lower(options ->> 'tenancy_id')) then
+        return 'the option tenancy_id is no tenancy''s';
+    end if;
+    return null;
+end $_$;
+
+COMMENT ON FUNCTION public.http_request_options_problem(options jsonb) IS 'What is wrong with the options of a request, as a sentence; null if nothing is.';
+
+CREATE FUNCTION public.http_resume_trigger(trigger_id uuid, event text, mapping_name text, data text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+begin
+    perform http_table(h."relation", $2, $3, $4)
+    from "HttpTrigger" t join "HttpTable" h on h."id" = t."tableId" where t."id" = trigger_id;
+    perform http_activate(trigger_id);
+end $_$;
+
+COMMENT ON FUNCTION public.http_resume_trigger(trigger_id uuid, event text, mapping_name text, data text) IS 'Lets a paused or broken trigger be active again, or says why it cannot.';
+
+CREATE FUNCTION public.http_rule(on_table public."HttpTable", on_update text, on_other text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    rule bigint;
+begin
+    if on_update = 'true' then
+        return null;
+    end if;
+    insert into "HttpRule" ("tableId", "onUpdate", "onOther") values (on_table."id", on_update, on_other) on conflict do nothing;
+    select r."id" into rule from "HttpRule" r where r."tableId" = on_table."id" and r."onUpdate" = on_update;
+    delete from "HttpRule" r where r."tableId" = on_table."id" and r."id" <> rule
+      and not exists (select from "HttpTrigger" t where t."ruleId" = r."id");
+    if (select count(*) from "HttpRule" r where r."tableId" = on_table."id") > 200 then
+        raise exception using errcode = 'program_limit_exceeded', message = format(
+            'the triggers of %s have 200 different conditions already (other values of the same columns count as one)', on_table."name");
+    end if;
+    return rule;
+end $$;
+
+COMMENT ON FUNCTION public.http_rule(on_table public."HttpTable", on_update text, on_other text) IS 'Number of a rule of a table, made if it is a new one.';
+
+CREATE FUNCTION public.http_rules(on_table public."HttpTable", event text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    select coalesce('case t."ruleId" ' || string_agg(format('when %s then %s', r."id",
+               case event when 'update' then r."onUpdate" else r."onOther" end), ' ' order by r."id")
+           || ' else t."ruleId" is null end', 't."ruleId" is null')
+    from "HttpRule" r where r."tableId" = on_table."id"
+      and exists (select from "HttpTrigger" t where t."ruleId" = r."id" and t."state" <> 'broken')
+$$;
+
+COMMENT ON FUNCTION public.http_rules(on_table public."HttpTable", event text) IS 'Condition that a row meets the rule of a trigger.';
+
+CREATE FUNCTION public.http_settle_faults(at_most bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    noted bigint;
+    table_id bigint;
+    concerned bigint[];
+begin
+    with gone as (
+        delete from "HttpFault" f where f."id" in (
+            select g."id" from "HttpFault" g order by g."id" limit at_most for update skip locked)
+        returning *
+    ), counted as (
+        select t."id", count(*) as number, max(g."at") as at, (array_agg(g."sqlState" order by g."id" desc))[1] as state,
+               bool_or(left(g."sqlState", 2) in ('22', '42')) and t."state" = 'active' as breaks
+        from gone g join "HttpTrigger" t on t."id" = g."triggerId" or g."triggerId" is null and t."tableId" = g."tableId"
+        group by t."id"
+    ), told as (
+        update "HttpTrigger" t set "missedStatements" = t."missedStatements" + c.number, "lastFault" = c.state, "lastFaultAt" = c.at,
+            "state" = case when c.breaks then 'broken' else t."state" end,
+            "stateReason" = case when c.breaks then format('its definition does not fit the table any more (SQLSTATE %s)', c.state)
+                            else t."stateReason" end,
+            "stateSince" = case when c.breaks then now() else t."stateSince" end,
+            "updatedAt" = case when c.breaks then now() else t."updatedAt" end
+        from counted c where t."id" = c."id"
+        returning t."tableId", c.breaks
+    )
+    select (select count(*) from gone), (select array_agg(distinct d."tableId") from told d where d.breaks) into noted, concerned;
+    foreach table_id in array coalesce(concerned, '{}') loop
+        perform http_refresh(table_id);
+    end loop;
+    return noted;
+end $$;
+
+COMMENT ON FUNCTION public.http_settle_faults(at_most bigint) IS 'Counts statements that made no events at their triggers, and parks those whose definition is broken.';
+
+CREATE FUNCTION public.http_statement(on_table public."HttpTable", event text, source text, what text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+declare
+    own constant text := quote_ident(current_schema());
+    operation constant text := case event when 'update' then 'updated' when 'insert' then 'created' else 'deleted' end;
+    listens constant text := case event when 'truncate' then 'delete' else event end;
+    data constant text := coalesce(on_table."data", 'select {row}.*');
+    tenancy constant text := case when on_table."tenantColumn" = 'tenancyId'
+        then 'cross join lateral (select r."tenancyId" as id) k'
+        else format('cross join lateral (select k."id" as id from %s."Tenancy" k where k."tenantKey" = r.%I::text collate "default" offset 0) k',
+                    own, on_table."tenantColumn") end;
+    -- Two lookups in an index a row, and never a scan of all triggers.
+    trigger_columns constant text := 't."id", t."ruleId", t."arguments", t."columns", t."ordered", t."eventLimit"';
+    triggers constant text := format($f$cross join lateral (
+            select %1$s from %2$s."HttpTrigger" t
+            where t."tableId" = %3$s and t."tenancyId" = k.id and t."state" = 'active' and %4$L = any (t."operations")
+              and ({ONE} is null or t."id" = {ONE})
+            union all
+            select %1$s from %2$s."HttpTrigger" t
+            where t."tableId" = %3$s and t."tenancyId" is null and t."state" = 'active' and %4$L = any (t."operations")
+              and ({ONE} is null or t."id" = {ONE})
+            offset 0) t$f$, trigger_columns, own, on_table."id", listens);
+    datum constant text := 'cross join lateral (select row_to_json(x) as data from (%s) x limit 1) %s';
+    after_data constant text := format(datum, replace(data, '{row}', 'r'), 'd');
+    before_data constant text := case when event = 'update' then format(datum, replace(data, '{row}', 'o'), 'b') else '' end;
+    differs constant text := case when event = 'update'
+        then 'and (t."columns" is not null or d.data::text <> b.data::text)' else '' end;
+    stamp constant text := $f$to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')$f$;
+    previous constant text := case when event = 'update' then $f$, 'previous', coalesce(
+            (select json_object_agg(p.key, p.value) from json_each(b.data) p join json_each(d.data) q on q.key = p.key
+             where p.value::text <> q.value::text), '{}'::json)$f$ else '' end;
+    order_key constant text := (select 'concat_ws('':'', ' || string_agg(format('r.%I::text', c), ', ') || ')'
+                                from unnest(on_table."keyColumns") c);
+    matched constant text := format('from %s %s %s', source, tenancy, triggers);
+    into_outbox constant text := format('insert into %s."OutgoingRequest"
+            ("kind", "destinationId", "position", "tenancyId", "eventType", "orderKey", "body")', own);
+    asked constant text := format($f$insert into %s."OutgoingRequest" ("kind", "destinationId", "askedBy")
+        select 'deliveryAsk', m."destinationId", pg_current_xact_id() from (select distinct "destinationId" from made) m$f$, own);
+begin
+    return case what
+    when 'concerned' then format('select array_agg(distinct t.id) into concerned %s', matched)
+    when 'anybody' then format('exists (select %s)', matched)
+    when 'events' then format($f$
+        with made as (
+            %1$s
+            select 'http', t.id, nextval('%2$s.outgoing_request_seq'), k.id, %3$L, case when t."ordered" then %4$s end,
+                   json_build_object('type', %3$L, 'timestamp', %5$s, 'tenancyId', k.id, 'data', d.data%6$s)::text
+            %7$s %8$s %9$s
+            where t.id <> all ({SKIP}) and ({RULE}) %10$s
+            returning "destinationId")
+        %11$s$f$, into_outbox, own, on_table."event" || '.' || operation, order_key, stamp, previous, matched, after_data,
+        before_data, differs, asked)
+    when 'bulk' then format($f$
+        with counted as (
+            select t.id, count(*) as number, case when count(distinct k.id) = 1 then min(k.id::text)::uuid end as tenancy
+            %1$s %2$s %3$s where ({RULE}) %4$s
+            group by t.id, t."eventLimit" having count(*) > %5$s
+        ), made as (
+            %6$s
+            select 'http', c.id, nextval('%7$s.outgoing_request_seq'), c.tenancy, %8$L, null,
+                   json_build_object('type', %8$L, 'timestamp', %9$s, 'tenancyId', c.tenancy,
+                                     'data', json_build_object('count', c.number))::text
+            from counted c
+            returning "destinationId"
+        ), asked as (
+            %10$s)
+        select coalesce(array_agg(m."destinationId"), '{}') from made m$f$, matched,
+        case when event = 'update' then after_data else '' end, before_data, differs,
+        case when event = 'truncate' then '0' else 't."eventLimit"' end, into_outbox, own,
+        on_table."event" || '.' || operation || '.bulk', stamp, asked) end;
+end $_$;
+
+COMMENT ON FUNCTION public.http_statement(on_table public."HttpTable", event text, source text, what text) IS 'A statement of the trigger functions.';
+
+CREATE FUNCTION public.http_table(relation oid, event text, mapping_name text, data text) RETURNS public."HttpTable"
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+#variable_conflict use_column
+declare
+    found_name text;
+    tenant_column text;
+    key_columns text[];
+    on_table "HttpTable";
+begin
+    perform tracking_locate();
+    select k."name", k."tenantColumn", k."keyColumns" into found_name, tenant_column, key_columns
+    from "TrackedTable" k where k."relation" = $1;
+    if found_name is null then
+        select s."relation", 'tenancyId', s."keyColumns" into found_name, tenant_column, key_columns
+        from "SequencedRelation" s
+        where cardinality(s."columns") > 0 and to_regclass(quote_ident(s."relation"))::oid = $1;
+    end if;
+    if found_name is null then
+        raise exception using errcode = 'undefined_table', message = format(
+            '%s is not tracked: `table track` it first, so that it is known whose its rows are', $1::regclass);
+    end if;
+    -- One registration at a time for a table.
+    perform pg_advisory_xact_lock(hashtext(current_schema()), hashtext('http ' || found_name));
+    insert into "HttpTable" as h ("name", "relation", "tenantColumn", "keyColumns", "event", "mappingName", "data", "partitions")
+    values (found_name, $1, tenant_column, key_columns, $2, $3, $4, tracking_partitions($1))
+    on conflict ("name") do update set "relation" = excluded."relation", "tenantColumn" = excluded."tenantColumn",
+        "keyColumns" = excluded."keyColumns", "event" = excluded."event", "mappingName" = excluded."mappingName",
+        "data" = excluded."data", "partitions" = excluded."partitions"
+    returning * into on_table;
+    return on_table;
+end $_$;
+
+COMMENT ON FUNCTION public.http_table(relation oid, event text, mapping_name text, data text) IS 'The row of a table that can have triggers, made if it has none yet.';
+
+CREATE FUNCTION public.http_try(on_table public."HttpTable") RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    event text;
+    source text;
+    nothing constant text := format('(select x.* from %s x limit 0)', on_table."relation"::regclass);
+begin
+    foreach event in array array['insert', 'update', 'delete'] loop
+        source := case event when 'update' then nothing || ' o cross join ' || nothing || ' r' else nothing || ' r' end;
+        execute 'explain ' || replace(replace(replace(http_statement(on_table, event, source, 'events'),
+            '{RULE}', http_rules(on_table, event)), '{ONE}', 'null::uuid'), '{SKIP}', '''{}''::uuid[]');
+    end loop;
+exception when others then
+    raise exception using errcode = 'invalid_parameter_value', message = format(
+        'events of %s cannot be made (%s): %s', on_table."name", sqlstate, sqlerrm);
+end $$;
+
+COMMENT ON FUNCTION public.http_try(on_table public."HttpTable") IS 'Fails if events of a table cannot be made.';
+
+CREATE FUNCTION public.http_url_problem(url text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+declare
+    parts text[];
+    host text;
+    port text;
+begin
+    if coalesce(url, '') = '' then
+        return 'there is no URL';
+    elsif octet_length(url) > 2048 then
+        return format('the URL has %s bytes, and may have 2048', octet_length(url));
+    elsif url !~ '^[!-~]+$' or url ~ '["<>\\^`{|}]' then
+        return 'the URL contains a character that has to be percent-encoded: a space, a line break, one beyond ASCII, or one of "<>\^`{|}';
+    end if;
+    parts := regexp_match(url, '^([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)(#?)');
+    if parts is null or parts[2] = '' then
+        return 'the URL is none: write it like https://example.org/path';
+    elsif lower(parts[1]) not in ('http', 'https') then
+        return format('the URL''s scheme is %s: only https is spoken', lower(parts[1]));
+    elsif lower(parts[1]) = 'http' and not (select s."allowHttp" from "HttpSettings" s) then
+        return 'the URL is not https: an operator can allow http with requests.allow_http';
+    elsif position('@' in parts[2]) > 0 then
+        return 'the URL contains a user or a password: send them in a header';
+    elsif parts[4] <> '' then
+        return 'the URL has a fragment (#), which no server ever sees: leave it out';
+    end if;
+    host := lower(substring(parts[2] from '^(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)'));
+    port := substring(parts[2] from char_length(host) + 1);
+    if host is null or port !~ '^(:[0-9]{1,5})?$' then
+        return 'the URL''s host cannot be read: it is a name or an address, with a port after a colon if need be';
+    elsif port <> '' and ltrim(port, ':')::integer not between 1 and 65535 then
+        return 'the URL''s port is not between 1 and 65535';
+    elsif host ~ '^\[' then
+        begin
+            perform trim(both '[]' from host)::inet;
+        exception when others then
+            return 'the URL''s host is no IPv6 address';
+        end;
+    elsif host !~ '^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$' or char_length(host) > 253 then
+        return 'the URL''s host is no name: letters, digits and hyphens between dots (other letters as punycode)';
+    elsif rtrim(host, '.') ~ '(^|\.)(0x[0-9a-f]*|[0-9]+)$' then
+        -- A name whose last part is a number is an address, in whatever spelling: only the usual one is taken.
+        begin
+            if rtrim(host, '.') !~ '^([0-9]{1,3}\.){3}[0-9]{1,3}$' then
+                return 'the URL''s host is no IPv4 address: write it as four numbers';
+            end if;
+            perform rtrim(host, '.')::inet;
+        exception when others then
+            return 'the URL''s host is no IPv4 address: write it as four numbers';
+        end;
+    end if;
+    return null;
+end $_$;
+
+COMMENT ON FUNCTION public.http_url_problem(url text) IS 'What is wrong with a URL, as a sentence; null if it can be called.';
+
+CREATE FUNCTION public.http_write(on_table public."HttpTable", event text, body text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+begin
+    -- Plans are made once and hold for any number of rows: base tables are reached by an index, row by row, rows of a
+    -- statement are matched by hash, and that first, as it is written (the cost of all those lookups hides from the
+    -- planner what a nested loop over 20,000 times 20,000 rows adds).
+    execute format($f$
+create or replace function %1$I.%2$I() returns trigger language plpgsql security definer
+    set search_path = pg_catalog, %1$I, pg_temp set row_security = off
+    set "TimeZone" = 'UTC' set "DateStyle" = 'ISO, YMD' set "IntervalStyle" = 'postgres'
+    set extra_float_digits = 1 set bytea_output = 'hex'
+    set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_nestloop = off set enable_mergejoin = off
+    set enable_bitmapscan = off set jit = off set join_collapse_limit = 1 set from_collapse_limit = 1 as $body$
+declare
+    tried uuid[];
+    concerned uuid[];
+    skipped uuid[];
+    one uuid;
+    rule text;
+    place integer;
+    total bigint := 1;
+begin
+    if coalesce(current_setting('tenant_sync.sequencing', true), '') = 'on' then
+        return null;
+    end if;
+    %3$s
+    return null;
+exception
+    -- The server has decided that the application's transaction cannot be serialized, and tells it here.
+    when serialization_failure then
+        raise;
+    when others then
+        begin
+            perform %1$I.http_fault(%4$s, null, sqlstate);
+        exception when others then
+            null;
+        end;
+        return null;
+end $body$ $f$, current_schema(), http_function(on_table, event), body, on_table."id");
+    execute format('comment on function %I() is %L', http_function(on_table, event), 'tenant-sync: makes events of changes of ' || on_table."name");
+    execute format('revoke all on function %I() from public', http_function(on_table, event));
+end $_$;
+
+COMMENT ON FUNCTION public.http_write(on_table public."HttpTable", event text, body text) IS 'Writes a trigger function.';
+
+CREATE FUNCTION public.http_write_all(on_table public."HttpTable") RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+declare
+    relation oid := on_table."relation";
+    of_key text[] := on_table."keyColumns" || on_table."tenantColumn";
+    before text := tracking_image(relation, of_key, 'o');
+    after text := tracking_image(relation, of_key, 'r');
+    heard text[] := http_heard(on_table);
+    inserts boolean := 'insert' = any (heard);
+    updates boolean := 'update' = any (heard);
+    deletes boolean := 'delete' = any (heard);
+    counted constant text := $f$perform from %1$s limit 1 offset 1;
+    if found then
+        select count(*) into total from %1$s;
+    end if;$f$;
+begin
+    perform http_write(on_table, 'insert', case when inserts then
+        format(counted, 'new_rows') || http_arm(on_table, 'insert', 'new_rows r') else '' end);
+    perform http_write(on_table, 'delete', case when deletes then
+        format(counted, 'old_rows') || http_arm(on_table, 'delete', 'old_rows r') else '' end);
+    -- A row is another one when its key or tenant changed: a delete there, an insert here.
+    perform http_write(on_table, 'update', case when cardinality(heard) > 0 then format(counted, 'new_rows') || format($f$
+    if exists (select from old_rows o where (%1$s in (select %2$s from new_rows r)) is not true) then
+        %3$s
+        %4$s
+    end if;
+    %5$s$f$, before, after,
+        case when deletes then http_arm(on_table, 'delete', format(
+            '(select o.* from old_rows o where (%s in (select %s from new_rows r)) is not true) r', before, after)) else '' end,
+        case when inserts then http_arm(on_table, 'insert', format(
+            '(select r.* from new_rows r where (%s in (select %s from old_rows o)) is not true) r', after, before)) else '' end,
+        case when updates then http_arm(on_table, 'update', format('old_rows o join new_rows r on %s = %s', before, after)) else '' end)
+        else '' end);
+    -- Partitions are truncated with their table, and speak for themselves.
+    perform http_write(on_table, 'truncate', case when deletes then format($f$
+    execute replace(%1$L, '{TABLE}', tg_relid::regclass::text) into skipped using (
+        select coalesce(array_agg(g.tgrelid), '{}') from pg_trigger g where g.tgfoid = %2$L::regproc and g.tgrelid <> tg_relid);$f$,
+        replace(replace(http_statement(on_table, 'truncate', '(select r.* from {TABLE} r where r.tableoid <> all ($1)) r', 'bulk'),
+                '{RULE}', http_rules(on_table, 'truncate')), '{ONE}', 'null::uuid'),
+        format('%I.%I', current_schema(), http_function(on_table, 'truncate'))) else '' end);
+end $_$;
+
+COMMENT ON FUNCTION public.http_write_all(on_table public."HttpTable") IS 'Writes the trigger functions of a table.';
 
 CREATE FUNCTION public.keep_sequence_columns() RETURNS trigger
     LANGUAGE plpgsql
@@ -586,10 +1844,97 @@ begin
         return false;
     end if;
     perform tracking_attach(tracked);
+    perform http_attach(h) from "HttpTable" h where h."relation" = tracked."relation";
     return true;
 end $$;
 
 COMMENT ON FUNCTION public.note_tracked_partitions(feed text) IS 'Takes the partitions that are there now for known, and gives the new ones triggers of their own; false if nothing changed.';
+
+CREATE FUNCTION public.note_user() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    insert into "UserFeed" ("tenancyId", "projectUserId") values (new."tenancyId", new."projectUserId");
+    if (old."tenancyId", old."projectUserId") is distinct from (new."tenancyId", new."projectUserId") then
+        insert into "UserFeed" ("tenancyId", "projectUserId") values (old."tenancyId", old."projectUserId");
+    end if;
+    return null;
+end $$;
+
+COMMENT ON FUNCTION public.note_user() IS 'Notes whose row was changed, under both keys if it moved.';
+
+CREATE FUNCTION public.note_users() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    if tg_op = 'TRUNCATE' then
+        execute format('insert into "UserFeed" ("tenancyId", "projectUserId") select distinct r."tenancyId", r."projectUserId" from %I.%I r',
+            tg_table_schema, tg_table_name);
+    else
+        insert into "UserFeed" ("tenancyId", "projectUserId") select r."tenancyId", r."projectUserId" from touched r;
+    end if;
+    return null;
+end $$;
+
+COMMENT ON FUNCTION public.note_users() IS 'Notes whose rows a statement inserts, deletes or truncates.';
+
+CREATE FUNCTION public.purge_activity(batch_rows integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $$
+declare
+    state "ActivityFold";
+    first_day date := (now() at time zone 'UTC')::date - 32;
+    nobody uuid := '00000000-0000-0000-0000-000000000000';
+    days bigint;
+    counts bigint;
+    looked bigint;
+    gone bigint;
+    last_tenancy uuid;
+    last_id uuid;
+begin
+    state := begin_fold('UserActivity');
+    delete from "UserActivityDay" d where d.ctid = any (array(
+        select u.ctid from (select o."tenancyId", o."day" from "ActivityDay" o where o."day" < first_day order by o."day" limit batch_rows) o
+        join "UserActivityDay" u on u."tenancyId" = o."tenancyId" and u."day" = o."day" limit batch_rows));
+    get diagnostics days = row_count;
+    -- The count goes when nothing is left of its day.
+    delete from "ActivityDay" d where d.ctid = any (array(
+        select o.ctid from "ActivityDay" o where o."day" < first_day and not exists (
+            select from "UserActivityDay" u where u."tenancyId" = o."tenancyId" and u."day" = o."day")
+        order by o."day" limit batch_rows));
+    get diagnostics counts = row_count;
+    -- An event may be visible before its user is; a day is more than any transaction should take.
+    with batch as materialized (
+        select a."tenancyId", a."projectUserId", a."lastActiveAt", a."eventAt" from "UserActivity" a
+        where (a."tenancyId", a."projectUserId") > (coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
+        order by a."tenancyId", a."projectUserId" limit batch_rows),
+    removed as (
+        delete from "UserActivity" a using batch b
+        where a."tenancyId" = b."tenancyId" and a."projectUserId" = b."projectUserId"
+          and (b."lastActiveAt" is not null or b."eventAt" is null or b."eventAt" < now() - interval '1 day')
+          and not exists (select from "ProjectUser" u where u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId")
+        returning a."tenancyId", a."projectUserId"),
+    forgotten as (
+        delete from "UserSearch" s using removed r
+        where s."tenancyId" = r."tenancyId" and s."projectUserId" = r."projectUserId" returning s."projectUserId")
+    select count(*), (select count(*) from removed) + (select count(*) from forgotten),
+           (array_agg(b."tenancyId" order by b."tenancyId" desc, b."projectUserId" desc))[1],
+           (array_agg(b."projectUserId" order by b."tenancyId" desc, b."projectUserId" desc))[1]
+    into looked, gone, last_tenancy, last_id from batch b;
+    update "ActivityFold" f
+    set "afterTenancyId" = case when looked >= batch_rows then last_tenancy end,
+        "afterId" = case when looked >= batch_rows then last_id end, "at" = now()
+    where f."source" = state."source";
+    return days + counts + gone;
+end $$;
+
+COMMENT ON FUNCTION public.purge_activity(batch_rows integer) IS 'Removes old days and rows of users that are gone, a batch at a time.';
 
 CREATE FUNCTION public.record_touches(feeds text[], needed text[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -661,6 +2006,21 @@ begin
 end $$;
 
 COMMENT ON FUNCTION public.reset_sequence_id_on_update() IS 'Flags a new or changed row for the sequencer.';
+
+CREATE FUNCTION public.search_beginnings(tenancy uuid, lines text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN array_to_tsvector(ARRAY(SELECT DISTINCT (((search_beginnings.tenancy)::text || ':'::text) || "left"(l.l, 100)) FROM string_to_table(search_beginnings.lines, '
+'::text) l(l) WHERE (l.l <> ''::text)));
+
+COMMENT ON FUNCTION public.search_beginnings(tenancy uuid, lines text) IS 'What an index needs that finds lines by how they begin, within a tenancy: prefixes of lexemes need no extension.';
+
+CREATE FUNCTION public.search_line(value text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ('
+'::text || translate("left"(lower(value), 1000), '
+'::text, ' '::text));
+
+COMMENT ON FUNCTION public.search_line(value text) IS 'A name or an address as "UserSearch" has it.';
 
 CREATE FUNCTION public.sequencer_find(from_xid xid8, revisit xid8[], scan_limit integer, OUT tenancies uuid[], OUT xids xid8[]) RETURNS record
     LANGUAGE plpgsql
@@ -1168,6 +2528,30 @@ end $_$;
 
 COMMENT ON FUNCTION public.tail_start(tenancy uuid) IS 'Lower bound for the transactions of a tenancy''s flagged rows in this snapshot.';
 
+CREATE FUNCTION public.tell_source_rewound() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    perform http_own_event('source.rewound', null, jsonb_build_object('epoch', new."number", 'reason', new."reason",
+        'firstSequenceId', new."firstSequenceId"));
+    return null;
+end $$;
+
+COMMENT ON FUNCTION public.tell_source_rewound() IS 'Tells that the internal database has stepped back.';
+
+CREATE FUNCTION public.tell_target_state() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    perform http_own_event(case new."state" when 'ok' then 'target.recovered' else 'target.broken' end, new."tenancyId",
+        jsonb_build_object('targetId', new."id", 'state', new."state", 'error', new."lastError", 'errorClass', new."lastErrorClass"));
+    return null;
+end $$;
+
+COMMENT ON FUNCTION public.tell_target_state() IS 'Tells that a target is broken, or has recovered.';
+
 CREATE FUNCTION public.tenant_value(key text, sample anyelement) RETURNS anyelement
     LANGUAGE plpgsql STABLE
     SET search_path TO 'public', 'pg_temp'
@@ -1628,7 +3012,8 @@ CREATE FUNCTION public.tracking_refusal(relation oid) RETURNS text
             'Project', 'Tenancy', 'ExternalDatabase', 'SyncState', 'TargetSession', 'OutgoingRequest', 'SourceEpoch',
             'SequencerPass', 'SequencerBacklog', 'ParkedRow', 'SequencedRelation', 'SequencedDependency', 'TombstonePurge',
             'DeletedRow', 'ChangedRow', 'Fusebox', 'WorkerHeartbeat', 'CacheEntry', 'SyncSample', 'TrackedTable',
-            'TrackingFault', 'TrackingWatch', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event', 'EventIpInfo', 'AuthMethod')
+            'TrackingFault', 'TrackingWatch', 'HttpTable', 'HttpRule', 'HttpTrigger', 'HttpDestination',
+            'HttpAttempt', 'HttpFault', 'HttpSettings', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event', 'EventIpInfo', 'AuthMethod')
             then 'is one of tenant-sync''s own: track a table of your application'
         when c.relispartition then format('is a partition: track %s, of which it is a part',
             pg_partition_root(c.oid)::regclass)
@@ -1859,11 +3244,42 @@ $$;
 
 COMMENT ON FUNCTION public.transactions_running() IS 'Virtual numbers of the other transactions of this database.';
 
+CREATE FUNCTION public.trim_user_feed(batch_rows integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET lock_timeout TO '2s'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    removed bigint;
+begin
+    perform pg_advisory_xact_lock(1952805749, hashtext(current_schema()));
+    update "ActivityFold" f
+    set "phase" = 'older', "seen" = pg_current_snapshot(), "until" = null, "afterXid" = null, "afterTenancyId" = null,
+        "afterId" = null, "afterPlace" = null
+    from "ActivityFold" k
+    where f."source" = 'ProjectUser' and k."source" = 'UserActivity' and k."at" < now() - interval '1 day';
+    delete from "UserFeed" d where d.ctid = any (array(
+        select f.ctid from "UserFeed" f
+        where f."changedBy" < (select pg_snapshot_xmin(s."seen") from "ActivityFold" s where s."source" = 'ProjectUser')
+        order by f."changedBy", f."id" limit batch_rows));
+    get diagnostics removed = row_count;
+    return removed;
+end $$;
+
+COMMENT ON FUNCTION public.trim_user_feed(batch_rows integer) IS 'Removes rows of "UserFeed" that no fold will read; returns how many.';
+
 CREATE FUNCTION public.untrack_table("table" regclass) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $_$
+declare
+    listeners bigint := (select count(*) from "HttpTrigger" t join "HttpTable" h on h."id" = t."tableId" where h."relation" = $1::oid);
 begin
+    if listeners > 0 then
+        raise exception using errcode = 'object_in_use', message = format(
+            '%s has %s of tenant-sync''s HTTP triggers: `trigger remove` them first', $1, listeners);
+    end if;
     perform tracking_locate();
     perform tracking_forget(k) from "TrackedTable" k where k."relation" = $1::oid;
 end $_$;
@@ -1918,6 +3334,49 @@ end $$;
 
 COMMENT ON FUNCTION public.watch_relation(relation_name text) IS 'Creates the triggers of a sequenced relation.';
 
+CREATE TABLE public."ActivityDay" (
+    "tenancyId" uuid NOT NULL,
+    day date NOT NULL,
+    users bigint DEFAULT 0 NOT NULL,
+    "anonymousUsers" bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT "anonymous users are users" CHECK ((("anonymousUsers" >= 0) AND ("anonymousUsers" <= users)))
+);
+
+COMMENT ON TABLE public."ActivityDay" IS 'How many rows "UserActivityDay" has of a day.';
+
+CREATE TABLE public."AuditEntry" (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    operator text NOT NULL,
+    address text,
+    action text NOT NULL,
+    "tenancyId" uuid,
+    subject text,
+    details jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT "details are an object" CHECK ((jsonb_typeof(details) = 'object'::text))
+);
+
+COMMENT ON TABLE public."AuditEntry" IS 'Every change that was made through the console, written with it; kept for console.audit_retention.';
+
+COMMENT ON COLUMN public."AuditEntry".operator IS 'Name of the admin key that was used.';
+
+COMMENT ON COLUMN public."AuditEntry".address IS 'Where the request came from.';
+
+COMMENT ON COLUMN public."AuditEntry".action IS 'What was done, such as target.pause.';
+
+COMMENT ON COLUMN public."AuditEntry".subject IS 'What it was done to, within the tenancy: the id of a target.';
+
+COMMENT ON COLUMN public."AuditEntry".details IS 'What was asked for; never a secret.';
+
+ALTER TABLE public."AuditEntry" ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public."AuditEntry_id_seq"
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public."AuthMethod" (
     "tenancyId" uuid NOT NULL,
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -1933,8 +3392,17 @@ CREATE TABLE public."CacheEntry" (
     "cacheKey" text NOT NULL,
     payload jsonb,
     "expiresAt" timestamp with time zone DEFAULT now() NOT NULL,
-    "createdAt" timestamp with time zone DEFAULT now() NOT NULL
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "loadedAt" timestamp with time zone,
+    "loadingBy" uuid,
+    "loadingUntil" timestamp with time zone
 );
+
+COMMENT ON TABLE public."CacheEntry" IS 'What is expensive to work out, for a while. Without a payload: it is being loaded for the first time.';
+
+COMMENT ON COLUMN public."CacheEntry"."expiresAt" IS 'Until then it is served as it is; for a while longer it is served while one renews it; then it is purged.';
+
+COMMENT ON COLUMN public."CacheEntry"."loadingUntil" IS 'Lease of the one who loads it; who dies meanwhile is followed by another when it ends.';
 
 CREATE SEQUENCE public.changed_row_seq
     START WITH 1
@@ -1994,8 +3462,11 @@ CREATE TABLE public."Event" (
     "eventStartedAt" timestamp with time zone DEFAULT now() NOT NULL,
     "systemEventTypeIds" text[] DEFAULT '{}'::text[] NOT NULL,
     data jsonb DEFAULT '{}'::jsonb NOT NULL,
-    "endUserIpInfoGuessId" uuid
+    "endUserIpInfoGuessId" uuid,
+    "changedBy" xid8 DEFAULT pg_current_xact_id()
 );
+
+COMMENT ON COLUMN public."Event"."changedBy" IS 'The transaction that wrote it; null: written before this column was there.';
 
 CREATE TABLE public."EventIpInfo" (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -2059,6 +3530,190 @@ CREATE TABLE public."Fusebox" (
 
 COMMENT ON TABLE public."Fusebox" IS 'One row of switches; a worker honours them within a second.';
 
+CREATE TABLE public."HttpAttempt" (
+    "requestId" uuid NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    "destinationId" uuid NOT NULL,
+    number integer NOT NULL,
+    outcome text NOT NULL,
+    "durationMillis" integer NOT NULL,
+    status integer,
+    "errorClass" text,
+    error text,
+    "responseExcerpt" text,
+    "workerId" text,
+    "tenancyId" uuid,
+    "eventType" text,
+    "createdAt" timestamp with time zone,
+    method text,
+    url text,
+    headers jsonb,
+    body text,
+    "orderKey" text,
+    "timeoutMillis" integer,
+    CONSTRAINT "an attempt delivers, fails or is the last" CHECK ((outcome = ANY (ARRAY['delivered'::text, 'failed'::text, 'dead'::text])))
+);
+
+COMMENT ON TABLE public."HttpAttempt" IS 'What was tried, and what came of it; kept for a retention.';
+
+COMMENT ON COLUMN public."HttpAttempt".number IS 'Which attempt of its request it was, from 1.';
+
+COMMENT ON COLUMN public."HttpAttempt".outcome IS 'delivered: the request''s row is gone. dead: it was the last attempt.';
+
+COMMENT ON COLUMN public."HttpAttempt".error IS 'Our sentence for what went wrong.';
+
+COMMENT ON COLUMN public."HttpAttempt"."responseExcerpt" IS 'The first KiB of the answer.';
+
+COMMENT ON COLUMN public."HttpAttempt".body IS 'Of a delivered request, like the columns around it: so that it can be sent again.';
+
+CREATE TABLE public."HttpDestination" (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    "triggerId" uuid,
+    origin text,
+    parallelism integer,
+    "ratePerSecond" double precision,
+    "batchEvents" integer DEFAULT 1 NOT NULL,
+    "batchWaitMillis" integer DEFAULT 0 NOT NULL,
+    state text DEFAULT 'ok'::text NOT NULL,
+    "consecutiveFailures" integer DEFAULT 0 NOT NULL,
+    "failingSince" timestamp with time zone,
+    "nextAttemptAt" timestamp with time zone,
+    "lastError" text,
+    "lastErrorClass" text,
+    "lastStatus" integer,
+    "lastSuccessAt" timestamp with time zone,
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a destination is a trigger or an origin" CHECK ((("triggerId" IS NULL) <> (origin IS NULL))),
+    CONSTRAINT "a destination is ok, retrying or broken" CHECK ((state = ANY (ARRAY['ok'::text, 'retrying'::text, 'broken'::text]))),
+    CONSTRAINT "failures of a destination are counted upwards" CHECK (("consecutiveFailures" >= 0)),
+    CONSTRAINT "limits are positive" CHECK (((parallelism > 0) AND ("ratePerSecond" > (0)::double precision) AND ("batchEvents" > 0) AND ("batchWaitMillis" >= 0))),
+    CONSTRAINT "the destination of a trigger has its id" CHECK (("triggerId" = id))
+);
+
+COMMENT ON TABLE public."HttpDestination" IS 'What flow control belongs to: a registered trigger, or for plain requests the origin of their URL.';
+
+COMMENT ON COLUMN public."HttpDestination".id IS 'The trigger''s id, or the MD5 of the origin: whoever writes a request knows it without looking.';
+
+COMMENT ON COLUMN public."HttpDestination".origin IS 'Scheme, host and port, in lower case and always with the port: https://example.org:443.';
+
+COMMENT ON COLUMN public."HttpDestination".parallelism IS 'Requests at once; null: requests.parallelism of the configuration.';
+
+COMMENT ON COLUMN public."HttpDestination"."failingSince" IS 'Since when there were only failures; null after a success.';
+
+COMMENT ON COLUMN public."HttpDestination"."nextAttemptAt" IS 'The breaker is open: nothing is tried before this instant, and then a single probe.';
+
+CREATE SEQUENCE public.http_fault_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE public.http_fault_seq IS 'Where the ids of "HttpFault" come from.';
+
+CREATE TABLE public."HttpFault" (
+    id bigint DEFAULT nextval('public.http_fault_seq'::regclass) NOT NULL,
+    "tableId" bigint,
+    "triggerId" uuid,
+    "sqlState" text NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE public."HttpFault" IS 'Statements of the application that went through although their events could not be made; the poller counts them at the trigger. At most 1,000 rows.';
+
+CREATE TABLE public."HttpRule" (
+    id bigint NOT NULL,
+    "tableId" bigint NOT NULL,
+    "onUpdate" text NOT NULL,
+    "onOther" text NOT NULL
+);
+
+COMMENT ON TABLE public."HttpRule" IS 'Conditions of triggers without their values: what thousands of triggers have in common is compiled once.';
+
+COMMENT ON COLUMN public."HttpRule"."onUpdate" IS 'SQL over the row "r", the row "o" as it was before, and the trigger "t", whose arguments are the values.';
+
+COMMENT ON COLUMN public."HttpRule"."onOther" IS 'The same for a row that is inserted or deleted: there is no row before it, and whatever is asked about changes holds.';
+
+ALTER TABLE public."HttpRule" ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public."HttpRule_id_seq"
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public."HttpSettings" (
+    id boolean DEFAULT true NOT NULL,
+    "allowHttp" boolean DEFAULT false NOT NULL,
+    "maxBodyBytes" integer DEFAULT 1048576 NOT NULL,
+    CONSTRAINT "there is one row of settings" CHECK (id)
+);
+
+COMMENT ON TABLE public."HttpSettings" IS 'What enqueue_http_request accepts: a copy of the configuration, written by pollers when they start.';
+
+ALTER TABLE public."HttpTable" ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public."HttpTable_id_seq"
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public."HttpTrigger" (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    "tenancyId" uuid,
+    "tableId" bigint,
+    operations text[] DEFAULT '{}'::text[] NOT NULL,
+    events text[] DEFAULT '{}'::text[] NOT NULL,
+    columns text[],
+    condition jsonb,
+    "ruleId" bigint,
+    arguments text[] DEFAULT '{}'::text[] NOT NULL,
+    url text NOT NULL,
+    headers jsonb DEFAULT '{}'::jsonb NOT NULL,
+    secrets bytea NOT NULL,
+    "keyId" text NOT NULL,
+    "timeoutMillis" integer,
+    "eventLimit" integer DEFAULT 10000 NOT NULL,
+    ordered boolean DEFAULT false NOT NULL,
+    state text DEFAULT 'active'::text NOT NULL,
+    "stateReason" text,
+    "stateSince" timestamp with time zone DEFAULT now() NOT NULL,
+    "missedStatements" bigint DEFAULT 0 NOT NULL,
+    "lastFault" text,
+    "lastFaultAt" timestamp with time zone,
+    "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT "a condition is a list" CHECK ((jsonb_typeof(condition) = 'array'::text)),
+    CONSTRAINT "a limit of events is positive" CHECK (("eventLimit" > 0)),
+    CONSTRAINT "a time limit is positive" CHECK (("timeoutMillis" > 0)),
+    CONSTRAINT "a trigger is active, paused or broken" CHECK ((state = ANY (ARRAY['active'::text, 'paused'::text, 'broken'::text]))),
+    CONSTRAINT "a trigger listens to a table or to our own events" CHECK ((("tableId" IS NULL) = (cardinality(events) > 0))),
+    CONSTRAINT "a trigger of a table names operations" CHECK ((("tableId" IS NULL) = (cardinality(operations) = 0))),
+    CONSTRAINT "headers are an object" CHECK ((jsonb_typeof(headers) = 'object'::text)),
+    CONSTRAINT "operations are insert, update and delete" CHECK ((operations <@ ARRAY['insert'::text, 'update'::text, 'delete'::text]))
+);
+
+COMMENT ON TABLE public."HttpTrigger" IS 'Whom a committed change, or an event of our own, is told by an HTTP request.';
+
+COMMENT ON COLUMN public."HttpTrigger"."tenancyId" IS 'Changes of this tenancy only; null: of all.';
+
+COMMENT ON COLUMN public."HttpTrigger".columns IS 'An update counts if one of these changed; null: if the event''s data changed.';
+
+COMMENT ON COLUMN public."HttpTrigger".condition IS 'As the operator wrote it; "ruleId" and "arguments" are what it was compiled to.';
+
+COMMENT ON COLUMN public."HttpTrigger".secrets IS 'The signing secrets, one a line, the newest first, encrypted with the key "keyId".';
+
+COMMENT ON COLUMN public."HttpTrigger"."eventLimit" IS 'A statement that makes more events than this makes a single one with the count.';
+
+COMMENT ON COLUMN public."HttpTrigger".ordered IS 'The events of a row go one after the other, in the order of its changes.';
+
+COMMENT ON COLUMN public."HttpTrigger".state IS 'Only an active trigger makes events. broken: its definition does not fit its table any more.';
+
+COMMENT ON COLUMN public."HttpTrigger"."missedStatements" IS 'Statements of the application that went through although their events could not be made.';
+
 CREATE TABLE public."OutgoingRequest" (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     kind text DEFAULT 'sync'::text NOT NULL,
@@ -2074,13 +3729,31 @@ CREATE TABLE public."OutgoingRequest" (
     claim bigint DEFAULT 0 NOT NULL,
     counter bigint DEFAULT 0 NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
+    "destinationId" uuid,
+    "position" bigint,
+    state text DEFAULT 'pending'::text NOT NULL,
+    "eventType" text,
+    method text,
+    url text,
+    headers jsonb,
+    body text,
+    "orderKey" text,
+    "timeoutMillis" integer,
+    "lastError" text,
+    "lastErrorClass" text,
+    "lastStatus" integer,
+    "diedAt" timestamp with time zone,
+    "askedBy" xid8,
+    CONSTRAINT "a request waits or is dead" CHECK ((state = ANY (ARRAY['pending'::text, 'dead'::text]))),
     CONSTRAINT "a sync names its target" CHECK (((kind <> 'sync'::text) OR ("deduplicationKey" IS NOT NULL))),
     CONSTRAINT "only what was claimed runs" CHECK ((("runningSince" IS NULL) OR ("startedFulfillingAt" IS NOT NULL))),
-    CONSTRAINT "the lane is live or bulk" CHECK ((lane = ANY (ARRAY['live'::text, 'bulk'::text])))
+    CONSTRAINT "the dead know since when" CHECK (((state = 'dead'::text) = ("diedAt" IS NOT NULL))),
+    CONSTRAINT "the lane is live or bulk" CHECK ((lane = ANY (ARRAY['live'::text, 'bulk'::text]))),
+    CONSTRAINT "what goes by HTTP names its destination" CHECK (((kind = ANY (ARRAY['sync'::text, 'ask'::text])) OR ("destinationId" IS NOT NULL)))
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
 
-COMMENT ON TABLE public."OutgoingRequest" IS 'Outbox. One row of kind sync for each target with something to do: pending, queued, running, gone. A row of kind ask is an application''s wish, folded into sync rows by the poller.';
+COMMENT ON TABLE public."OutgoingRequest" IS 'Outbox. One row of kind sync for each target with something to do, one of kind delivery for each destination: pending, queued, running, gone. Rows of kind http are the requests themselves. Rows of kind ask and deliveryAsk are an application''s wish, folded by the poller.';
 
 COMMENT ON COLUMN public."OutgoingRequest"."dueAt" IS 'When the row may be taken up. Claiming and running move it on by a lease, so a lapsed lease is due by itself.';
 
@@ -2091,6 +3764,22 @@ COMMENT ON COLUMN public."OutgoingRequest"."runningSince" IS 'When a worker took
 COMMENT ON COLUMN public."OutgoingRequest".claim IS 'Raised by each claim; a message that carries another number is stale.';
 
 COMMENT ON COLUMN public."OutgoingRequest".counter IS 'Raised each time it is asked for again; a worker removes the row only if it is the one it saw when it started.';
+
+COMMENT ON COLUMN public."OutgoingRequest"."destinationId" IS 'Kinds http, delivery and deliveryAsk: "HttpDestination"."id".';
+
+COMMENT ON COLUMN public."OutgoingRequest"."position" IS 'Kind http: in the order of writing.';
+
+COMMENT ON COLUMN public."OutgoingRequest".state IS 'Kind http: pending until it is delivered (then the row is gone), dead when all attempts are used up.';
+
+COMMENT ON COLUMN public."OutgoingRequest"."eventType" IS 'Kind http: name of the event; null for a plain request.';
+
+COMMENT ON COLUMN public."OutgoingRequest".url IS 'Kind http, plain requests: where it goes. The URL and headers of an event are the trigger''s. Kind deliveryAsk: the origin, if it may be a new one.';
+
+COMMENT ON COLUMN public."OutgoingRequest".body IS 'Kind http: what is sent, byte for byte.';
+
+COMMENT ON COLUMN public."OutgoingRequest"."orderKey" IS 'Kind http: requests of a destination with the same key go strictly one after the other.';
+
+COMMENT ON COLUMN public."OutgoingRequest"."askedBy" IS 'Kind deliveryAsk: the transaction that asked, so that a fold looks only at what can be new.';
 
 CREATE TABLE public."ParkedRow" (
     relation text NOT NULL,
@@ -2364,6 +4053,70 @@ CREATE TABLE public."TrackingWatch" (
 
 COMMENT ON TABLE public."TrackingWatch" IS 'Up to which fault of the tracking the targets were compared. A fault is noticed first, and handled when every transaction that may have had it has ended.';
 
+CREATE TABLE public."UserActivity" (
+    "tenancyId" uuid NOT NULL,
+    "projectUserId" uuid NOT NULL,
+    "isAnonymous" boolean DEFAULT false NOT NULL,
+    "signedUpAt" timestamp with time zone,
+    "lastActiveAt" timestamp with time zone,
+    "eventAt" timestamp with time zone,
+    "ipInfoAt" timestamp with time zone,
+    "ipInfoId" uuid,
+    "countryAt" timestamp with time zone,
+    "countryCode" text
+);
+
+COMMENT ON TABLE public."UserActivity" IS 'One row a user, kept by the folds. No foreign key: its check would make the application''s deletes and our folds wait for each other.';
+
+COMMENT ON COLUMN public."UserActivity"."signedUpAt" IS 'The user''s own, else "createdAt"; null while there is no such user.';
+
+COMMENT ON COLUMN public."UserActivity"."lastActiveAt" IS 'The greater of the user''s own "lastActiveAt" and "eventAt", else "signedUpAt", else "createdAt"; null while there is no such user.';
+
+COMMENT ON COLUMN public."UserActivity"."eventAt" IS 'Latest activity event ever seen; it stays when events are purged.';
+
+COMMENT ON COLUMN public."UserActivity"."ipInfoId" IS 'Of the latest event that has one: its country may become known later.';
+
+COMMENT ON COLUMN public."UserActivity"."countryCode" IS 'Of the latest event whose country was known when it was folded.';
+
+CREATE TABLE public."UserActivityDay" (
+    "tenancyId" uuid NOT NULL,
+    day date NOT NULL,
+    "projectUserId" uuid NOT NULL,
+    "isAnonymous" boolean NOT NULL
+);
+
+COMMENT ON TABLE public."UserActivityDay" IS 'Who was active on a day (UTC); kept as long as a day may be shown, so that late events count once.';
+
+COMMENT ON COLUMN public."UserActivityDay"."isAnonymous" IS 'Whether all events of the day say so.';
+
+CREATE TABLE public."UserFeed" (
+    "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    id bigint NOT NULL,
+    "tenancyId" uuid NOT NULL,
+    "projectUserId" uuid NOT NULL
+);
+
+COMMENT ON TABLE public."UserFeed" IS 'Users whose place in the console''s list, or whose name or address, may be another now. Rows go when they are folded.';
+
+ALTER TABLE public."UserFeed" ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public."UserFeed_id_seq"
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public."UserSearch" (
+    "tenancyId" uuid NOT NULL,
+    "projectUserId" uuid NOT NULL,
+    text text NOT NULL
+);
+
+COMMENT ON TABLE public."UserSearch" IS 'What a user is found by, kept by the folds. A table of its own: activity, which changes often, would write its large index anew.';
+
+COMMENT ON COLUMN public."UserSearch".text IS 'Name and addresses in small letters, each behind the end of a line: the first 1,000 characters, of 200 channels at most.';
+
 CREATE TABLE public."WorkerHeartbeat" (
     id text NOT NULL,
     kind text DEFAULT ''::text NOT NULL,
@@ -2383,6 +4136,24 @@ CREATE SEQUENCE public.global_seq_id
     CACHE 1;
 
 COMMENT ON SEQUENCE public.global_seq_id IS 'Ids of changes, given only inside backfill_null_sequence_ids, under its lock.';
+
+CREATE SEQUENCE public.outgoing_request_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE public.outgoing_request_seq IS 'Where "OutgoingRequest"."position" comes from.';
+
+ALTER TABLE ONLY public."ActivityDay"
+    ADD CONSTRAINT "ActivityDay_pkey" PRIMARY KEY ("tenancyId", day);
+
+ALTER TABLE ONLY public."ActivityFold"
+    ADD CONSTRAINT "ActivityFold_pkey" PRIMARY KEY (source);
+
+ALTER TABLE ONLY public."AuditEntry"
+    ADD CONSTRAINT "AuditEntry_pkey" PRIMARY KEY (id);
 
 ALTER TABLE ONLY public."AuthMethod"
     ADD CONSTRAINT "AuthMethod_pkey" PRIMARY KEY ("tenancyId", id);
@@ -2410,6 +4181,39 @@ ALTER TABLE ONLY public."ExternalDatabase"
 
 ALTER TABLE ONLY public."Fusebox"
     ADD CONSTRAINT "Fusebox_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."HttpAttempt"
+    ADD CONSTRAINT "HttpAttempt_pkey" PRIMARY KEY ("requestId", at);
+
+ALTER TABLE ONLY public."HttpDestination"
+    ADD CONSTRAINT "HttpDestination_origin_key" UNIQUE (origin);
+
+ALTER TABLE ONLY public."HttpDestination"
+    ADD CONSTRAINT "HttpDestination_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."HttpDestination"
+    ADD CONSTRAINT "HttpDestination_triggerId_key" UNIQUE ("triggerId");
+
+ALTER TABLE ONLY public."HttpFault"
+    ADD CONSTRAINT "HttpFault_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."HttpRule"
+    ADD CONSTRAINT "HttpRule_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."HttpSettings"
+    ADD CONSTRAINT "HttpSettings_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."HttpTable"
+    ADD CONSTRAINT "HttpTable_name_key" UNIQUE (name);
+
+ALTER TABLE ONLY public."HttpTable"
+    ADD CONSTRAINT "HttpTable_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."HttpTable"
+    ADD CONSTRAINT "HttpTable_relation_key" UNIQUE (relation);
+
+ALTER TABLE ONLY public."HttpTrigger"
+    ADD CONSTRAINT "HttpTrigger_pkey" PRIMARY KEY (id);
 
 ALTER TABLE ONLY public."OutgoingRequest"
     ADD CONSTRAINT "OutgoingRequest_pkey" PRIMARY KEY (id);
@@ -2474,8 +4278,20 @@ ALTER TABLE ONLY public."TrackingFault"
 ALTER TABLE ONLY public."TrackingWatch"
     ADD CONSTRAINT "TrackingWatch_pkey" PRIMARY KEY (id);
 
+ALTER TABLE ONLY public."UserActivityDay"
+    ADD CONSTRAINT "UserActivityDay_pkey" PRIMARY KEY ("tenancyId", day, "projectUserId");
+
+ALTER TABLE ONLY public."UserActivity"
+    ADD CONSTRAINT "UserActivity_pkey" PRIMARY KEY ("tenancyId", "projectUserId");
+
+ALTER TABLE ONLY public."UserSearch"
+    ADD CONSTRAINT "UserSearch_pkey" PRIMARY KEY ("tenancyId", "projectUserId");
+
 ALTER TABLE ONLY public."WorkerHeartbeat"
     ADD CONSTRAINT "WorkerHeartbeat_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."HttpRule"
+    ADD CONSTRAINT "a rule of a table is there once" UNIQUE ("tableId", "onUpdate");
 
 ALTER TABLE ONLY public."ContactChannel"
     ADD CONSTRAINT "one channel an id" UNIQUE ("tenancyId", id);
@@ -2488,6 +4304,12 @@ ALTER TABLE ONLY public."Tenancy"
 
 ALTER TABLE ONLY public."Tenancy"
     ADD CONSTRAINT "one tenancy a tenant key" UNIQUE ("tenantKey");
+
+CREATE INDEX "ActivityDay_day" ON public."ActivityDay" USING btree (day);
+
+CREATE INDEX "AuditEntry_at" ON public."AuditEntry" USING btree (at);
+
+CREATE INDEX "AuditEntry_tenancyId" ON public."AuditEntry" USING btree ("tenancyId", id) WHERE ("tenancyId" IS NOT NULL);
 
 CREATE INDEX "AuthMethod_user" ON public."AuthMethod" USING btree ("tenancyId", "projectUserId");
 
@@ -2515,11 +4337,49 @@ CREATE INDEX "DeletedRow_pending" ON public."DeletedRow" USING btree ("changedBy
 
 CREATE INDEX "DeletedRow_pending_by_tenancy" ON public."DeletedRow" USING btree ("tenancyId", "changedBy") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '2'::xid8));
 
+CREATE INDEX "Event_activity" ON public."Event" USING btree ("changedBy", id) WHERE ('$user-activity'::text = ANY ("systemEventTypeIds"));
+
+CREATE INDEX "ExternalDatabase_failures" ON public."ExternalDatabase" USING btree ("consecutiveFailures", "tenancyId", id) WHERE (state <> 'ok'::text);
+
+CREATE INDEX "ExternalDatabase_newest" ON public."ExternalDatabase" USING btree ("createdAt", "tenancyId", id);
+
 CREATE INDEX "ExternalDatabase_nextVisitAt" ON public."ExternalDatabase" USING btree ("nextVisitAt") WHERE (state <> 'paused'::text);
 
 CREATE INDEX "ExternalDatabase_not_ok" ON public."ExternalDatabase" USING btree (state) WHERE (state <> 'ok'::text);
 
+CREATE INDEX "ExternalDatabase_trouble" ON public."ExternalDatabase" USING btree (state, COALESCE("lastErrorClass", ''::text), "tenancyId", id) WHERE (state <> 'ok'::text);
+
+CREATE INDEX "HttpAttempt_at" ON public."HttpAttempt" USING btree (at);
+
+CREATE INDEX "HttpAttempt_destination" ON public."HttpAttempt" USING btree ("destinationId", at);
+
+CREATE INDEX "HttpDestination_not_ok" ON public."HttpDestination" USING btree (state) WHERE (state <> 'ok'::text);
+
+CREATE INDEX "HttpTrigger_active" ON public."HttpTrigger" USING btree ("tableId", "tenancyId") WHERE ((state = 'active'::text) AND ("tableId" IS NOT NULL));
+
+CREATE INDEX "HttpTrigger_own_events" ON public."HttpTrigger" USING btree ("tenancyId") WHERE ("tableId" IS NULL);
+
+CREATE INDEX "HttpTrigger_ruleId" ON public."HttpTrigger" USING btree ("ruleId");
+
+CREATE INDEX "HttpTrigger_tenancy" ON public."HttpTrigger" USING btree ("tenancyId");
+
 CREATE INDEX "OutgoingRequest_asks" ON public."OutgoingRequest" USING btree ("createdAt") WHERE (kind = 'ask'::text);
+
+CREATE INDEX "OutgoingRequest_delivery_asks" ON public."OutgoingRequest" USING btree ("askedBy") WHERE (kind = 'deliveryAsk'::text);
+
+CREATE INDEX "OutgoingRequest_delivery_due" ON public."OutgoingRequest" USING btree ("dueAt") WHERE (kind = 'delivery'::text);
+
+CREATE INDEX "OutgoingRequest_delivery_queued" ON public."OutgoingRequest" USING btree ("dueAt") WHERE ((kind = 'delivery'::text) AND ("startedFulfillingAt" IS NOT NULL) AND ("runningSince" IS NULL));
+
+CREATE INDEX "OutgoingRequest_http_dead" ON public."OutgoingRequest" USING btree ("destinationId", "diedAt") WHERE ((kind = 'http'::text) AND (state = 'dead'::text));
+
+CREATE INDEX "OutgoingRequest_http_due" ON public."OutgoingRequest" USING btree ("destinationId", "dueAt", "position") WHERE ((kind = 'http'::text) AND (state = 'pending'::text));
+
+CREATE UNIQUE INDEX "OutgoingRequest_http_once" ON public."OutgoingRequest" USING btree ("destinationId", "deduplicationKey") WHERE ((kind = 'http'::text) AND (state = 'pending'::text) AND ("deduplicationKey" IS NOT NULL));
+
+CREATE INDEX "OutgoingRequest_http_order" ON public."OutgoingRequest" USING btree ("destinationId", "orderKey", "position") WHERE ((kind = 'http'::text) AND (state = 'pending'::text) AND ("orderKey" IS NOT NULL));
+
+CREATE UNIQUE INDEX "OutgoingRequest_one_delivery_a_destination" ON public."OutgoingRequest" USING btree ("destinationId") WHERE (kind = 'delivery'::text);
 
 CREATE UNIQUE INDEX "OutgoingRequest_one_sync_a_target" ON public."OutgoingRequest" USING btree ("deduplicationKey") WHERE (kind = 'sync'::text);
 
@@ -2537,13 +4397,63 @@ CREATE INDEX "ProjectUser_pending_by_tenancy" ON public."ProjectUser" USING btre
 
 CREATE INDEX "SyncSample_at" ON public."SyncSample" USING btree (at);
 
+CREATE INDEX "SyncSample_name" ON public."SyncSample" USING btree (name, at) WHERE ("tenancyId" IS NULL);
+
+CREATE INDEX "SyncSample_target" ON public."SyncSample" USING btree ("tenancyId", "databaseId", at) WHERE ("tenancyId" IS NOT NULL);
+
 CREATE INDEX "TargetSession_workerId" ON public."TargetSession" USING btree ("workerId");
 
+CREATE INDEX "Tenancy_projectId" ON public."Tenancy" USING btree ("projectId" COLLATE "C", id);
+
+CREATE INDEX "Tenancy_tenantKey" ON public."Tenancy" USING btree ("tenantKey" COLLATE "C", id);
+
 CREATE INDEX "Tenancy_unsettled" ON public."Tenancy" USING btree (id) WHERE (NOT settled);
+
+CREATE INDEX "UserActivity_order" ON public."UserActivity" USING btree ("tenancyId", "isAnonymous", "lastActiveAt", "projectUserId");
+
+CREATE INDEX "UserActivity_signed_up" ON public."UserActivity" USING btree ("tenancyId", "isAnonymous", "signedUpAt", "projectUserId") WHERE ("signedUpAt" IS NOT NULL);
+
+CREATE INDEX "UserFeed_order" ON public."UserFeed" USING btree ("changedBy", id);
 
 CREATE INDEX "WorkerHeartbeat_lastSeenAt" ON public."WorkerHeartbeat" USING btree ("lastSeenAt");
 
 CREATE TRIGGER default_tenant_key BEFORE INSERT OR UPDATE ON public."Tenancy" FOR EACH ROW WHEN ((new."tenantKey" IS NULL)) EXECUTE FUNCTION public.default_tenant_key();
+
+CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."ContactChannel" FOR EACH ROW WHEN ((((old.value IS DISTINCT FROM new.value) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId")) OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_user_on_update;
+
+CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."ProjectUser" FOR EACH ROW WHEN ((((((((old."lastActiveAt" IS DISTINCT FROM new."lastActiveAt") OR (old."signedUpAt" IS DISTINCT FROM new."signedUpAt")) OR (old."createdAt" IS DISTINCT FROM new."createdAt")) OR (old."isAnonymous" IS DISTINCT FROM new."isAnonymous")) OR (old."displayName" IS DISTINCT FROM new."displayName")) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId")) OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_user_on_update;
+
+CREATE TRIGGER note_users_on_delete AFTER DELETE ON public."ContactChannel" REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_users_on_delete;
+
+CREATE TRIGGER note_users_on_delete AFTER DELETE ON public."ProjectUser" REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_users_on_delete;
+
+CREATE TRIGGER note_users_on_insert AFTER INSERT ON public."ContactChannel" REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_users_on_insert;
+
+CREATE TRIGGER note_users_on_insert AFTER INSERT ON public."ProjectUser" REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_users_on_insert;
+
+CREATE TRIGGER note_users_on_truncate BEFORE TRUNCATE ON public."ContactChannel" FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_users_on_truncate;
+
+CREATE TRIGGER note_users_on_truncate BEFORE TRUNCATE ON public."ProjectUser" FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_users_on_truncate;
+
+CREATE TRIGGER tell_source_rewound AFTER INSERT ON public."SourceEpoch" FOR EACH ROW WHEN ((new.reason = 'a target was ahead of this database'::text)) EXECUTE FUNCTION public.tell_source_rewound();
+
+CREATE TRIGGER tell_target_state AFTER UPDATE ON public."ExternalDatabase" FOR EACH ROW WHEN ((((new.state = ANY (ARRAY['broken'::text, 'refused'::text])) AND (old.state <> ALL (ARRAY['broken'::text, 'refused'::text]))) OR ((new.state = 'ok'::text) AND (old.state = ANY (ARRAY['broken'::text, 'refused'::text]))))) EXECUTE FUNCTION public.tell_target_state();
 
 CREATE TRIGGER "~tenant_sync_delete" AFTER DELETE ON public."ContactChannel" REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION public.log_deleted_row('tenancyId', 'projectUserId', 'id');
 
@@ -2601,6 +4511,21 @@ ALTER TABLE ONLY public."ContactChannel"
 
 ALTER TABLE ONLY public."ExternalDatabase"
     ADD CONSTRAINT "ExternalDatabase_tenancyId_fkey" FOREIGN KEY ("tenancyId") REFERENCES public."Tenancy"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."HttpDestination"
+    ADD CONSTRAINT "HttpDestination_triggerId_fkey" FOREIGN KEY ("triggerId") REFERENCES public."HttpTrigger"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."HttpRule"
+    ADD CONSTRAINT "HttpRule_tableId_fkey" FOREIGN KEY ("tableId") REFERENCES public."HttpTable"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."HttpTrigger"
+    ADD CONSTRAINT "HttpTrigger_ruleId_fkey" FOREIGN KEY ("ruleId") REFERENCES public."HttpRule"(id);
+
+ALTER TABLE ONLY public."HttpTrigger"
+    ADD CONSTRAINT "HttpTrigger_tableId_fkey" FOREIGN KEY ("tableId") REFERENCES public."HttpTable"(id);
+
+ALTER TABLE ONLY public."HttpTrigger"
+    ADD CONSTRAINT "HttpTrigger_tenancyId_fkey" FOREIGN KEY ("tenancyId") REFERENCES public."Tenancy"(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public."ProjectUser"
     ADD CONSTRAINT "ProjectUser_tenancyId_fkey" FOREIGN KEY ("tenancyId") REFERENCES public."Tenancy"(id) ON DELETE CASCADE;
