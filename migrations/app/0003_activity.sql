@@ -1,7 +1,7 @@
 -- Who was active when, folded from "Event" and "ProjectUser" into tables of ours, for the console.
 --
--- Nothing is worked out in the application's transaction: a row only carries the number of the transaction that
--- wrote it. A fold reads, by an index, the rows that have become visible since the snapshot of the fold before it, and
+-- Nothing is worked out in the application's transaction, which leaves the number of the transaction: an event in its
+-- own row, a user's change in a narrow row of a feed, so that the application's tables carry no index for it. A fold reads, by an index, the rows that have become visible since the snapshot of the fold before it, and
 -- is idempotent: what is read twice counts once. The functions are planned anew each time, and by the indexes: a batch is a
 -- range of one, and with statistics from before an import the planner would sort the whole rest for each.
 
@@ -9,27 +9,69 @@ alter table "Event" add column "changedBy" xid8;
 alter table "Event" alter column "changedBy" set default pg_current_xact_id();
 comment on column "Event"."changedBy" is 'The transaction that wrote it; null: written before this column was there.';
 
-alter table "ProjectUser" add column "activityBy" xid8;
-comment on column "ProjectUser"."activityBy" is 'The last transaction that changed what the order of the console''s list depends on; null: none since this column is there.';
+create table "UserFeed" (
+    "changedBy" xid8 not null default pg_current_xact_id(),
+    "id" bigint not null generated always as identity,
+    "tenancyId" uuid not null,
+    "projectUserId" uuid not null
+);
+create index "UserFeed_order" on "UserFeed" ("changedBy", "id");
+comment on table "UserFeed" is 'Users whose place in the console''s list, or whose name or address, may be another now. Rows go when they are folded.';
 
-create function note_activity() returns trigger
-    language plpgsql set search_path from current as $$
+-- As the owner, so that who writes the application's tables needs no right on ours.
+create function note_users() returns trigger
+    language plpgsql security definer set search_path from current as $$
 begin
-    new."activityBy" := pg_current_xact_id();
-    return new;
+    if tg_op = 'TRUNCATE' then
+        execute format('insert into "UserFeed" ("tenancyId", "projectUserId") select distinct r."tenancyId", r."projectUserId" from %I.%I r',
+            tg_table_schema, tg_table_name);
+    else
+        insert into "UserFeed" ("tenancyId", "projectUserId") select r."tenancyId", r."projectUserId" from touched r;
+    end if;
+    return null;
 end $$;
-create trigger "note_activity_on_insert" before insert on "ProjectUser" for each row execute function note_activity();
-create trigger "note_activity_on_update" before update on "ProjectUser" for each row
-    when ((old."lastActiveAt", old."signedUpAt", old."createdAt", old."isAnonymous", old."activityBy", old."projectUserId", old."tenancyId")
+comment on function note_users() is 'Notes whose rows a statement inserts, deletes or truncates.';
+
+create function note_user() returns trigger
+    language plpgsql security definer set search_path from current as $$
+begin
+    insert into "UserFeed" ("tenancyId", "projectUserId") values (new."tenancyId", new."projectUserId");
+    if (old."tenancyId", old."projectUserId") is distinct from (new."tenancyId", new."projectUserId") then
+        insert into "UserFeed" ("tenancyId", "projectUserId") values (old."tenancyId", old."projectUserId");
+    end if;
+    return null;
+end $$;
+comment on function note_user() is 'Notes whose row was changed, under both keys if it moved.';
+
+-- Updates by row, with a condition: the sequencer's pass, which updates every row once more, passes by.
+create trigger "note_user_on_update" after update on "ProjectUser" for each row
+    when ((old."lastActiveAt", old."signedUpAt", old."createdAt", old."isAnonymous", old."displayName", old."projectUserId", old."tenancyId")
           is distinct from
-          (new."lastActiveAt", new."signedUpAt", new."createdAt", new."isAnonymous", new."activityBy", new."projectUserId", new."tenancyId"))
-    execute function note_activity();
-alter table "ProjectUser" enable always trigger "note_activity_on_insert", enable always trigger "note_activity_on_update";
+          (new."lastActiveAt", new."signedUpAt", new."createdAt", new."isAnonymous", new."displayName", new."projectUserId", new."tenancyId"))
+    execute function note_user();
+create trigger "note_user_on_update" after update on "ContactChannel" for each row
+    when ((old."value", old."projectUserId", old."tenancyId") is distinct from (new."value", new."projectUserId", new."tenancyId"))
+    execute function note_user();
+create trigger "note_users_on_insert" after insert on "ProjectUser" referencing new table as touched
+    for each statement execute function note_users();
+create trigger "note_users_on_insert" after insert on "ContactChannel" referencing new table as touched
+    for each statement execute function note_users();
+create trigger "note_users_on_delete" after delete on "ProjectUser" referencing old table as touched
+    for each statement execute function note_users();
+create trigger "note_users_on_delete" after delete on "ContactChannel" referencing old table as touched
+    for each statement execute function note_users();
+create trigger "note_users_on_truncate" before truncate on "ProjectUser" for each statement execute function note_users();
+create trigger "note_users_on_truncate" before truncate on "ContactChannel" for each statement execute function note_users();
+alter table "ProjectUser" enable always trigger "note_user_on_update", enable always trigger "note_users_on_insert",
+    enable always trigger "note_users_on_delete", enable always trigger "note_users_on_truncate";
+alter table "ContactChannel" enable always trigger "note_user_on_update", enable always trigger "note_users_on_insert",
+    enable always trigger "note_users_on_delete", enable always trigger "note_users_on_truncate";
 
 create table "UserActivity" (
     "tenancyId" uuid not null,
     "projectUserId" uuid not null,
     "isAnonymous" boolean not null default false,
+    "signedUpAt" timestamptz,
     "lastActiveAt" timestamptz,
     "eventAt" timestamptz,
     "ipInfoAt" timestamptz,
@@ -38,12 +80,33 @@ create table "UserActivity" (
     "countryCode" text,
     primary key ("tenancyId", "projectUserId")
 );
+create index "UserActivity_signed_up" on "UserActivity" ("tenancyId", "isAnonymous", "signedUpAt", "projectUserId")
+    where "signedUpAt" is not null;
 create index "UserActivity_order" on "UserActivity" ("tenancyId", "isAnonymous", "lastActiveAt", "projectUserId");
 comment on table "UserActivity" is 'One row a user, kept by the folds. No foreign key: its check would make the application''s deletes and our folds wait for each other.';
+comment on column "UserActivity"."signedUpAt" is 'The user''s own, else "createdAt"; null while there is no such user.';
 comment on column "UserActivity"."lastActiveAt" is 'The greater of the user''s own "lastActiveAt" and "eventAt", else "signedUpAt", else "createdAt"; null while there is no such user.';
 comment on column "UserActivity"."eventAt" is 'Latest activity event ever seen; it stays when events are purged.';
 comment on column "UserActivity"."ipInfoId" is 'Of the latest event that has one: its country may become known later.';
 comment on column "UserActivity"."countryCode" is 'Of the latest event whose country was known when it was folded.';
+
+create table "UserSearch" (
+    "tenancyId" uuid not null,
+    "projectUserId" uuid not null,
+    "text" text not null,
+    primary key ("tenancyId", "projectUserId")
+);
+comment on table "UserSearch" is 'What a user is found by, kept by the folds. A table of its own: activity, which changes often, would write its large index anew.';
+comment on column "UserSearch"."text" is 'Name and addresses in small letters, each behind the end of a line: the first 1,000 characters, of 200 channels at most.';
+
+create function search_line(value text) returns text
+    language sql immutable parallel safe return E'\n' || pg_catalog.translate(pg_catalog.left(pg_catalog.lower(value), 1000), E'\n', ' ');
+comment on function search_line(text) is 'A name or an address as "UserSearch" has it.';
+
+create function search_beginnings(tenancy uuid, lines text) returns tsvector
+    language sql immutable parallel safe return pg_catalog.array_to_tsvector(array(
+        select distinct tenancy::text || ':' || pg_catalog.left(l.l, 100) from pg_catalog.string_to_table(lines, E'\n') l (l) where l.l <> ''));
+comment on function search_beginnings(uuid, text) is 'What an index needs that finds lines by how they begin, within a tenancy: prefixes of lexemes need no extension.';
 
 create table "UserActivityDay" (
     "tenancyId" uuid not null,
@@ -74,6 +137,8 @@ create table "ActivityFold" (
     "afterXid" xid8,
     "afterTenancyId" uuid,
     "afterId" uuid,
+    "afterPlace" bigint,
+    "at" timestamptz not null default now(),
     constraint "the source is a known one" check ("source" in ('Event', 'ProjectUser', 'UserActivity')),
     constraint "the phase is a known one" check ("phase" in ('all', 'older', 'feed'))
 );
@@ -81,6 +146,7 @@ insert into "ActivityFold" ("source") values ('Event'), ('ProjectUser'), ('UserA
 comment on table "ActivityFold" is 'How far each source is folded. The row of "UserActivity" is where the look for rows without a user has come to.';
 comment on column "ActivityFold"."phase" is 'older: rows from before the column; feed: what becomes visible; all: everything once more, after the numbers of transactions stepped back.';
 comment on column "ActivityFold"."seen" is 'Whatever this snapshot shows is folded.';
+comment on column "ActivityFold"."at" is 'When it was last gone on with; a console that is up looks for rows without a user all the time.';
 comment on column "ActivityFold"."until" is 'The snapshot that is being folded, in batches; everything up to "after…" is.';
 
 -- Begins a fold under its lock: the state as it has to be gone on from.
@@ -95,10 +161,16 @@ begin
         -- Restored into a server that has given fewer numbers: the recorded ones mean nothing there.
         state."phase" := 'all';
         state."seen" := pg_current_snapshot();
+        state."afterPlace" := null;
         state."afterXid" := null;
         state."afterId" := null;
         state."afterTenancyId" := null;
         state."until" := null;
+        if fold_source = 'ProjectUser' then
+            -- Whatever the feed shows by now is in the table that is about to be walked.
+            state."phase" := 'older';
+            delete from "UserFeed";
+        end if;
     end if;
     if state."phase" = 'feed' and state."until" is null then
         state."until" := pg_current_snapshot();
@@ -107,13 +179,14 @@ begin
 end $$;
 
 -- Records what a fold has come to. A batch that is not full was the last of its phase.
-create function end_fold(state "ActivityFold", full_batch boolean, last_xid xid8, last_tenancy uuid, last_id uuid) returns void
+create function end_fold(state "ActivityFold", full_batch boolean, last_xid xid8, last_tenancy uuid, last_id uuid, last_place bigint) returns void
     language plpgsql set search_path from current as $$
 begin
     if full_batch then
         state."afterXid" := last_xid;
         state."afterTenancyId" := last_tenancy;
         state."afterId" := last_id;
+        state."afterPlace" := last_place;
     else
         if state."phase" = 'feed' then
             state."seen" := state."until";
@@ -123,10 +196,12 @@ begin
         state."afterXid" := null;
         state."afterTenancyId" := null;
         state."afterId" := null;
+        state."afterPlace" := null;
     end if;
     update "ActivityFold" f
     set "phase" = state."phase", "seen" = state."seen", "until" = state."until", "afterXid" = state."afterXid",
-        "afterTenancyId" = state."afterTenancyId", "afterId" = state."afterId"
+        "afterTenancyId" = state."afterTenancyId", "afterId" = state."afterId",
+        "afterPlace" = state."afterPlace", "at" = now()
     where f."source" = state."source";
 end $$;
 
@@ -228,64 +303,105 @@ begin
     select count(*), (array_agg(b."changedBy" order by b."changedBy" desc nulls first, b."id" desc))[1],
            (array_agg(b."id" order by b."changedBy" desc nulls first, b."id" desc))[1]
     into taken, last_xid, last_id from batch b;
-    perform end_fold(state, taken >= batch_rows, last_xid, null, last_id);
+    perform end_fold(state, taken >= batch_rows, last_xid, null, last_id, null);
     return taken >= batch_rows or state."phase" <> 'feed';
 end $$;
 comment on function fold_events(integer) is 'Folds a batch of activity events into "UserActivity" and the days; returns whether there is more to do.';
 
--- One batch of users whose place in the list may be another now.
+-- One batch of users who may have changed: from the feed, or all there are, by their key. Whoever is gone loses the place.
 create function fold_users(batch_rows integer) returns boolean
     language plpgsql set search_path from current set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
     state "ActivityFold";
-    nobody uuid := '00000000-0000-0000-0000-000000000000';
     from_xid xid8;
+    from_place bigint;
+    from_tenancy uuid;
+    from_id uuid;
     taken bigint;
     last_xid xid8;
+    last_place bigint;
     last_tenancy uuid;
     last_id uuid;
 begin
     state := begin_fold('ProjectUser');
-    from_xid := coalesce(state."afterXid", case state."phase" when 'feed' then pg_snapshot_xmin(state."seen") else '0' end);
+    from_xid := coalesce(state."afterXid", pg_snapshot_xmin(state."seen"));
+    from_place := coalesce(state."afterPlace", 0);
+    from_tenancy := coalesce(state."afterTenancyId", '00000000-0000-0000-0000-000000000000');
+    from_id := coalesce(state."afterId", '00000000-0000-0000-0000-000000000000');
     with batch as materialized (
-        select u.* from (
-            (select u."activityBy", u."tenancyId", u."projectUserId" from "ProjectUser" u
-             where state."phase" = 'feed'
-               and (u."activityBy", u."tenancyId", u."projectUserId")
-                   >= (from_xid, coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
-               and u."activityBy" < pg_snapshot_xmax(state."until")
-               and not pg_visible_in_snapshot(u."activityBy", state."seen")
-               and pg_visible_in_snapshot(u."activityBy", state."until")
-             order by u."activityBy", u."tenancyId", u."projectUserId" limit batch_rows)
+        select b.* from (
+            (select f."changedBy", f."id", f."tenancyId", f."projectUserId" from "UserFeed" f
+             where state."phase" = 'feed' and (f."changedBy", f."id") > (from_xid, from_place)
+               and f."changedBy" < pg_snapshot_xmax(state."until")
+               and not pg_visible_in_snapshot(f."changedBy", state."seen")
+               and pg_visible_in_snapshot(f."changedBy", state."until")
+             order by f."changedBy", f."id" limit batch_rows)
             union all
-            (select u."activityBy", u."tenancyId", u."projectUserId" from "ProjectUser" u
-             where state."phase" = 'older' and u."activityBy" is null
-               and (u."tenancyId", u."projectUserId") >= (coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
-             order by u."tenancyId", u."projectUserId" limit batch_rows)
-            union all
-            (select u."activityBy", u."tenancyId", u."projectUserId" from "ProjectUser" u
-             where state."phase" = 'all'
-               and (u."activityBy", u."tenancyId", u."projectUserId")
-                   >= (from_xid, coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
-             order by u."activityBy", u."tenancyId", u."projectUserId" limit batch_rows)) u),
+            (select null::xid8, null::bigint, u."tenancyId", u."projectUserId" from "ProjectUser" u
+             where state."phase" = 'older' and (u."tenancyId", u."projectUserId") >= (from_tenancy, from_id)
+             order by u."tenancyId", u."projectUserId" limit batch_rows)) b),
+    now_known as materialized (
+        select b."tenancyId", b."projectUserId", u."projectUserId" is not null as is_user,
+               coalesce(u."isAnonymous", o."isAnonymous", false) as anonymous, coalesce(u."signedUpAt", u."createdAt") as signed_up,
+               case when u."projectUserId" is not null
+                    then coalesce(greatest(u."lastActiveAt", o."eventAt"), u."signedUpAt", u."createdAt") end as active,
+               coalesce(search_line(u."displayName"), '') || coalesce(c.lines, '') as text
+        from (select distinct b."tenancyId", b."projectUserId" from batch b) b
+        left join lateral (
+            select * from "ProjectUser" u where u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId" limit 1) u on true
+        left join lateral (
+            select * from "UserActivity" o where o."tenancyId" = b."tenancyId" and o."projectUserId" = b."projectUserId" limit 1) o on true
+        left join lateral (
+            select string_agg(search_line(c."value"), '' order by c."id") as lines
+            from (select c."value", c."id" from "ContactChannel" c
+                  where c."tenancyId" = b."tenancyId" and c."projectUserId" = b."projectUserId" order by c."id" limit 200) c) c on true
+        where u."projectUserId" is not null or o."projectUserId" is not null),
     placed as (
-        insert into "UserActivity" as a ("tenancyId", "projectUserId", "isAnonymous", "lastActiveAt")
-        select u."tenancyId", u."projectUserId", u."isAnonymous",
-               coalesce(greatest(u."lastActiveAt", o."eventAt"), u."signedUpAt", u."createdAt")
-        from batch b
-        join "ProjectUser" u on u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId"
-        left join "UserActivity" o on o."tenancyId" = b."tenancyId" and o."projectUserId" = b."projectUserId"
+        insert into "UserActivity" as a ("tenancyId", "projectUserId", "isAnonymous", "signedUpAt", "lastActiveAt")
+        select k."tenancyId", k."projectUserId", k.anonymous, k.signed_up, k.active from now_known k
         on conflict ("tenancyId", "projectUserId") do update
-        set "isAnonymous" = excluded."isAnonymous", "lastActiveAt" = excluded."lastActiveAt"
-        where (a."isAnonymous", a."lastActiveAt") is distinct from (excluded."isAnonymous", excluded."lastActiveAt"))
-    select count(*), (array_agg(b."activityBy" order by b."activityBy" desc nulls first, b."tenancyId" desc, b."projectUserId" desc))[1],
-           (array_agg(b."tenancyId" order by b."activityBy" desc nulls first, b."tenancyId" desc, b."projectUserId" desc))[1],
-           (array_agg(b."projectUserId" order by b."activityBy" desc nulls first, b."tenancyId" desc, b."projectUserId" desc))[1]
-    into taken, last_xid, last_tenancy, last_id from batch b;
-    perform end_fold(state, taken >= batch_rows, last_xid, last_tenancy, last_id);
+        set "isAnonymous" = excluded."isAnonymous", "signedUpAt" = excluded."signedUpAt", "lastActiveAt" = excluded."lastActiveAt"
+        where (a."isAnonymous", a."signedUpAt", a."lastActiveAt")
+            is distinct from (excluded."isAnonymous", excluded."signedUpAt", excluded."lastActiveAt")),
+    named as (
+        insert into "UserSearch" as s ("tenancyId", "projectUserId", "text")
+        select k."tenancyId", k."projectUserId", k.text from now_known k where k.is_user
+        on conflict ("tenancyId", "projectUserId") do update set "text" = excluded."text"
+        where s."text" is distinct from excluded."text"),
+    forgotten as (
+        delete from "UserSearch" s using (select k."tenancyId", k."projectUserId" from now_known k where not k.is_user offset 0) k
+        where s."tenancyId" = k."tenancyId" and s."projectUserId" = k."projectUserId")
+    select count(*), (array_agg(b."changedBy" order by b."changedBy" desc, b."id" desc))[1],
+           (array_agg(b."id" order by b."changedBy" desc, b."id" desc))[1],
+           (array_agg(b."tenancyId" order by b."tenancyId" desc, b."projectUserId" desc))[1],
+           (array_agg(b."projectUserId" order by b."tenancyId" desc, b."projectUserId" desc))[1]
+    into taken, last_xid, last_place, last_tenancy, last_id from batch b;
+    perform end_fold(state, taken >= batch_rows, last_xid, last_tenancy, last_id, last_place);
     return taken >= batch_rows or state."phase" <> 'feed';
 end $$;
-comment on function fold_users(integer) is 'Gives a batch of changed users their place in "UserActivity"; returns whether there is more to do.';
+comment on function fold_users(integer) is 'Brings "UserActivity" and "UserSearch" up to date with a batch of users; returns whether there is more to do.';
+
+-- Removes folded rows of the feed, a batch at a time; returns how many. Where no console was up for a day the feed is
+-- given up, so that it does not grow, and the next fold walks the users instead.
+create function trim_user_feed(batch_rows integer) returns bigint
+    language plpgsql set search_path from current set lock_timeout = '2s' set enable_seqscan = off as $$
+declare
+    removed bigint;
+begin
+    perform pg_advisory_xact_lock(1952805749, hashtext(current_schema()));
+    update "ActivityFold" f
+    set "phase" = 'older', "seen" = pg_current_snapshot(), "until" = null, "afterXid" = null, "afterTenancyId" = null,
+        "afterId" = null, "afterPlace" = null
+    from "ActivityFold" k
+    where f."source" = 'ProjectUser' and k."source" = 'UserActivity' and k."at" < now() - interval '1 day';
+    delete from "UserFeed" d where d.ctid = any (array(
+        select f.ctid from "UserFeed" f
+        where f."changedBy" < (select pg_snapshot_xmin(s."seen") from "ActivityFold" s where s."source" = 'ProjectUser')
+        order by f."changedBy", f."id" limit batch_rows));
+    get diagnostics removed = row_count;
+    return removed;
+end $$;
+comment on function trim_user_feed(integer) is 'Removes rows of "UserFeed" that no fold will read; returns how many.';
 
 -- Whether a fold would find anything; cheap, and without a lock. The orders name the index: a limit of one row alone would
 -- let the planner hope for an early hit and walk the table.
@@ -302,9 +418,9 @@ create function activity_to_fold() returns boolean
         where f."source" = 'Event')
     or exists (
         select from "ActivityFold" f
-        join lateral (select from "ProjectUser" u where u."activityBy" >= pg_snapshot_xmin(f."seen")
-                      and not pg_visible_in_snapshot(u."activityBy", f."seen")
-                      order by u."activityBy", u."tenancyId", u."projectUserId" limit 1) u on true
+        join lateral (select from "UserFeed" u where u."changedBy" >= pg_snapshot_xmin(f."seen")
+                      and not pg_visible_in_snapshot(u."changedBy", f."seen")
+                      order by u."changedBy", u."id" limit 1) u on true
         where f."source" = 'ProjectUser')
 $$;
 
@@ -341,16 +457,19 @@ begin
     removed as (
         delete from "UserActivity" a using batch b
         where a."tenancyId" = b."tenancyId" and a."projectUserId" = b."projectUserId"
-          and (b."lastActiveAt" is not null or b."eventAt" < now() - interval '1 day')
+          and (b."lastActiveAt" is not null or b."eventAt" is null or b."eventAt" < now() - interval '1 day')
           and not exists (select from "ProjectUser" u where u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId")
-        returning a."projectUserId")
-    select count(*), (select count(*) from removed),
+        returning a."tenancyId", a."projectUserId"),
+    forgotten as (
+        delete from "UserSearch" s using removed r
+        where s."tenancyId" = r."tenancyId" and s."projectUserId" = r."projectUserId" returning s."projectUserId")
+    select count(*), (select count(*) from removed) + (select count(*) from forgotten),
            (array_agg(b."tenancyId" order by b."tenancyId" desc, b."projectUserId" desc))[1],
            (array_agg(b."projectUserId" order by b."tenancyId" desc, b."projectUserId" desc))[1]
     into looked, gone, last_tenancy, last_id from batch b;
     update "ActivityFold" f
     set "afterTenancyId" = case when looked >= batch_rows then last_tenancy end,
-        "afterId" = case when looked >= batch_rows then last_id end
+        "afterId" = case when looked >= batch_rows then last_id end, "at" = now()
     where f."source" = state."source";
     return days + counts + gone;
 end $$;

@@ -79,7 +79,10 @@ impl Console {
         let queues = Queues::new(&config.rabbitmq)?;
         let events = Events::new(config.console.max_streams);
         let openapi = api::document();
-        let (activity, cache) = (Activity::new(internal.clone()), Cache::new(internal.clone()));
+        let (activity, cache) = (
+            Activity::new(internal.clone()),
+            Cache::new(internal.clone()).with_stale(config.console.metrics_stale),
+        );
         Ok(Self(Arc::new(Shared {
             config,
             internal,

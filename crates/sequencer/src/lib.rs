@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use feed::{Reads, follow_partitions, heal};
 pub use pointers::purge_all;
-pub use purge::{Purged, purge};
+pub use purge::{Purged, purge, trim_user_feed};
 pub use register::{Registered, register};
 pub use tenant_sync_core::sequence::{Outcome, Pass, pass};
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::worker::{Fusebox, Rounds, Switch};
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 /// Each of them ends when there is nothing more to do.
@@ -51,11 +52,27 @@ pub(crate) async fn run(
                     break;
                 }
             }
+            if config.database.user_tables {
+                while trim_user_feed(&internal).await? == BATCH && !stopping.is_cancelled() {}
+            }
             Ok::<_, DbError>(())
         };
         rounds.step(round).await;
     }
     Ok(())
+}
+
+/// Removes a batch of what consoles have folded, or need not fold any more because none is up; returns how many rows.
+/// Whoever folds just now removes them as well: then there is nothing to do.
+///
+/// # Errors
+/// Postgres does.
+pub async fn trim_user_feed(internal: &Internal) -> Result<i64, DbError> {
+    let client = internal.get().await?;
+    match client.query_one("select trim_user_feed($1::bigint::integer)", &[&BATCH]).await {
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(0),
+        trimmed => Ok(trimmed?.try_get(0)?),
+    }
 }
 
 /// Looks at one batch of tombstones older than `retention`, from `from` on, and deletes those that no target needs.

@@ -5,6 +5,7 @@ mod actions;
 mod cache;
 mod contract;
 mod events;
+mod feed;
 mod life;
 mod metrics;
 mod plans;

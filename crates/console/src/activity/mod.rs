@@ -1,6 +1,6 @@
 //! Who was active when: brings "UserActivity" and the days up to date with what the application has committed.
 //!
-//! The application's transactions do nothing for it. A console folds what has become visible, in batches, under a lock
+//! The application's transactions only say whose rows they change ("UserFeed"). A console folds what has become visible, in batches, under a lock
 //! that all consoles share: once a second, and before it answers a question that depends on it.
 
 mod sql;
@@ -79,6 +79,14 @@ impl Activity {
     }
 }
 
+/// A batch of the feed; `true` = there may be more.
+async fn trim(client: &deadpool_postgres::Object) -> Result<bool, DbError> {
+    match sql::trim(client).await {
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
+        trimmed => Ok(trimmed?),
+    }
+}
+
 /// One batch of each source; `true` = there is more. Another console that is folding meanwhile counts as more.
 async fn fold(client: &deadpool_postgres::Object) -> Result<bool, DbError> {
     let folded = async {
@@ -104,6 +112,8 @@ async fn round(console: &Console) -> Result<(), DbError> {
     console.activity.catch_up(ROUND_MAX).await?;
     let client = console.internal.get().await?;
     if outbox::take_turn(&client, "activity purge", PURGE_EVERY).await? {
+        let began = Instant::now();
+        while trim(&client).await? && began.elapsed() < ROUND_MAX {}
         sql::purge(&client, PURGE_ROWS).await?;
     }
     Ok(())

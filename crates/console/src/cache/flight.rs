@@ -16,7 +16,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What is longer is served and not kept.
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
-pub(super) async fn fly<E, F, L>(internal: &Internal, key: &Key, ttl: Ttl, load: F) -> Outcome<E>
+pub(super) async fn fly<E, F, L>(
+    internal: &Internal,
+    key: &Key,
+    (ttl, stale_max): (Ttl, Duration),
+    load: F,
+) -> Outcome<E>
 where
     E: Debug,
     F: FnOnce() -> L,
@@ -30,7 +35,7 @@ where
             drop(client);
             return lead(internal, key, loader, ttl, load).await;
         }
-        if let Some(cached) = sql::read(&client, key).await? {
+        if let Some(cached) = sql::read(&client, key, stale_max).await? {
             return Ok(cached);
         }
         drop(client);

@@ -1,7 +1,7 @@
 //! "CacheEntry": answers that are expensive to work out, kept for a while, for all consoles.
 //!
 //! ```text
-//! fresh ─▶ served                                   expired for less than STALE_MAX ─▶ served, and renewed behind it
+//! fresh ─▶ served                                   expired for less than stale_max ─▶ served, and renewed behind it
 //! missing ─▶ one loader (in a process: a flight, over processes: a lease in the row); everybody else waits for it
 //! ```
 //!
@@ -26,7 +26,7 @@ pub use purge::purge;
 pub(crate) use purge::run;
 pub use ttl::{BadTtl, Ttl};
 
-/// How long after its end an entry is still served while it is renewed.
+/// How long after its end an entry is still served while it is renewed, at most; then it is removed.
 pub const STALE_MAX: Duration = Duration::from_secs(600);
 /// Longest wait for an entry that somebody loads.
 const WAIT_MAX: Duration = Duration::from_secs(55);
@@ -95,12 +95,17 @@ type Flights<E> = HashMap<Key, watch::Receiver<Option<Outcome<E>>>>;
 #[derive(Debug)]
 pub struct Cache<E> {
     internal: Internal,
+    stale_max: Duration,
     flights: Arc<Mutex<Flights<E>>>,
 }
 
 impl<E> Clone for Cache<E> {
     fn clone(&self) -> Self {
-        Self { internal: self.internal.clone(), flights: Arc::clone(&self.flights) }
+        Self {
+            internal: self.internal.clone(),
+            stale_max: self.stale_max,
+            flights: Arc::clone(&self.flights),
+        }
     }
 }
 
@@ -108,7 +113,13 @@ impl<E: Clone + Debug + Send + Sync + 'static> Cache<E> {
     /// Connects to nothing yet.
     #[must_use]
     pub fn new(internal: Internal) -> Self {
-        Self { internal, flights: Arc::default() }
+        Self { internal, stale_max: STALE_MAX, flights: Arc::default() }
+    }
+
+    /// Serves entries for `stale_max` after their end, up to [`STALE_MAX`].
+    #[must_use]
+    pub fn with_stale(self, stale_max: Duration) -> Self {
+        Self { stale_max: stale_max.min(STALE_MAX), ..self }
     }
 
     /// The entry `key`; `load` works it out if it is missing or has expired, and what it says is kept for `ttl`. A loader that
@@ -122,7 +133,7 @@ impl<E: Clone + Debug + Send + Sync + 'static> Cache<E> {
         L: Future<Output = Result<Value, E>> + Send + 'static,
     {
         let ttl = Ttl::new(ttl)?;
-        let found = sql::read(&self.internal.get().await?, &key).await?;
+        let found = sql::read(&self.internal.get().await?, &key, self.stale_max).await?;
         if let Some(cached) = found {
             if cached.stale {
                 drop(self.flight(key, ttl, load));
@@ -151,9 +162,9 @@ impl<E: Clone + Debug + Send + Sync + 'static> Cache<E> {
         let (land, landed) = watch::channel(None);
         flights.insert(key.clone(), landed.clone());
         let cleared = Cleared { flights: Arc::clone(&self.flights), key: key.clone() };
-        let internal = self.internal.clone();
+        let (internal, stale_max) = (self.internal.clone(), self.stale_max);
         tokio::spawn(async move {
-            let outcome = flight::fly(&internal, &key, ttl, load).await;
+            let outcome = flight::fly(&internal, &key, (ttl, stale_max), load).await;
             // First out of the table, so that whoever comes after the outcome begins anew.
             drop(cleared);
             let _ = land.send(Some(outcome));

@@ -15,14 +15,14 @@ use super::{Cached, Key, STALE_MAX, Ttl};
 pub(super) const LEASE: Duration = Duration::from_secs(6);
 
 /// The entry, unless it is missing, or too old even to be served while it is renewed.
-pub(super) async fn read(client: &Object, key: &Key) -> Result<Option<Cached>, Error> {
+pub(super) async fn read(client: &Object, key: &Key, stale_max: Duration) -> Result<Option<Cached>, Error> {
     let text = r#"
 select "payload", greatest(extract(epoch from now() - "loadedAt"), 0)::float8, "expiresAt" <= now()
 from "CacheEntry"
 where "namespace" = $1 and "cacheKey" = $2 and "payload" is not null and "loadedAt" is not null
   and "expiresAt" > now() - $3 * interval '1 second'"#;
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-        [(&key.namespace, Type::TEXT), (&key.text(), Type::TEXT), (&STALE_MAX.as_secs_f64(), Type::FLOAT8)];
+        [(&key.namespace, Type::TEXT), (&key.text(), Type::TEXT), (&stale_max.as_secs_f64(), Type::FLOAT8)];
     let row = client.query_typed_opt(text, &parameters).await?;
     Ok(row.map(|row| Cached {
         value: Arc::new(row.get::<_, Json<Value>>(0).0),

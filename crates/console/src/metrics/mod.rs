@@ -18,8 +18,6 @@ use crate::routes::{Routes, endpoint};
 use crate::state::Console;
 use crate::users::User;
 
-/// How long an answer is kept.
-const KEPT: Duration = Duration::from_secs(60);
 /// Days that are shown, today included.
 pub(crate) const DAYS: i64 = 31;
 
@@ -97,7 +95,7 @@ impl Aged {
 
 pub(crate) fn routes() -> Routes {
     let description = endpoint(
-        "A tenant's users in numbers; worked out at most once a minute, the header Age says how long ago",
+        "A tenant's users in numbers; worked out at most once in console.metrics_ttl, the header Age says how long ago",
     )
     .parameter("include_anonymous", "Anonymous users, too", json!({ "type": "boolean", "default": false }))
     .answers::<Metrics>();
@@ -130,7 +128,8 @@ pub async fn of(console: &Console, tenancy_id: Uuid, include_anonymous: bool) ->
     };
     let loader = console.clone();
     let load = async move || load::metrics(&loader, tenancy_id, include_anonymous).await.and_then(as_json);
-    let cached = console.cache.get_or_load(key, KEPT, load).await.map_err(problem)?;
+    let cached =
+        console.cache.get_or_load(key, console.config.console.metrics_ttl, load).await.map_err(problem)?;
     let metrics = Metrics::deserialize(&*cached.value).map_err(|error| Problem::internal(&error))?;
     Ok(Aged { metrics, age: cached.age })
 }

@@ -33,7 +33,7 @@ pub(super) async fn sign_ups(client: &Object, asked: &Asked) -> Result<SignUps, 
         r#"
 select case when u.at >= $2::timestamp at time zone 'UTC' and u.at < ($3 + 1)::timestamp at time zone 'UTC'
        then (u.at at time zone 'UTC')::date end, count(*)
-from (select coalesce(u."signedUpAt", u."createdAt") as at from "ProjectUser" u where u."tenancyId" = $1{}) u
+from (select u."signedUpAt" as at from "UserActivity" u where u."tenancyId" = $1 and u."signedUpAt" is not null{}) u
 group by 1"#,
         known(asked, "u")
     );
@@ -68,12 +68,11 @@ pub(super) async fn countries(client: &Object, asked: &Asked) -> Result<Countrie
     let text = format!(
         r#"
 select coalesce(i."countryCode", a."countryCode"), count(*)
-from "ProjectUser" u
-left join "UserActivity" a on a."tenancyId" = $1 and a."projectUserId" = u."projectUserId"
+from "UserActivity" a
 left join "EventIpInfo" i on i."id" = a."ipInfoId" and a."countryAt" is distinct from a."ipInfoAt"
-where u."tenancyId" = $1{}
+where a."tenancyId" = $1 and a."signedUpAt" is not null{}
 group by 1 order by 2 desc, 1 limit {COUNTRIES_MAX}"#,
-        known(asked, "u")
+        known(asked, "a")
     );
     let rows = client.query_typed(&text, &[(&asked.tenancy_id, Type::UUID)]).await?;
     let mut countries = Countries { by_country: Vec::new(), unknown: 0 };

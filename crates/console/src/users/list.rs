@@ -116,7 +116,7 @@ pub async fn list(console: &Console, query: &UsersQuery) -> Result<UsersPage, Pr
     let caught = console.activity.catch_up(PATIENCE).await?;
     let client = console.internal.get().await?;
     let term = match searched {
-        Some(text) => Some(search::Term::of(text, search::is_indexed(&client).await?)),
+        Some(text) => Some(search::Term::of(query.tenancy_id, text, search::indexed(&client).await?)),
         None => None,
     };
     let mut rows = sql::page(&client, query, after.as_ref(), term.as_ref()).await?;
@@ -144,7 +144,7 @@ pub async fn plan(console: &Console, query: &UsersQuery) -> Result<serde_json::V
     console.activity.catch_up(PATIENCE).await?;
     let client = console.internal.get().await?;
     let term = match query.searched()? {
-        Some(text) => Some(search::Term::of(text, search::is_indexed(&client).await?)),
+        Some(text) => Some(search::Term::of(query.tenancy_id, text, search::indexed(&client).await?)),
         None => None,
     };
     Ok(sql::plan(&client, query, query.after()?.as_ref(), term.as_ref()).await?)

@@ -14,6 +14,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 const ROUNDS: Rounds = Rounds {
     every: Duration::from_secs(60),
@@ -37,28 +38,55 @@ pub enum Searched {
 /// What is looked for, and how.
 #[derive(Debug)]
 pub(super) struct Term {
-    pub(super) pattern: String,
+    /// Of a whole name or address.
+    pattern: String,
+    /// The same of the lines of "UserSearch".
+    lines: String,
+    /// A query for the index of beginnings, where that is the one to ask.
+    beginnings: Option<String>,
     pub(super) searched: Searched,
-    by_trigrams: bool,
 }
 
 impl Term {
-    pub(super) fn of(text: &str, by_trigrams: bool) -> Self {
+    pub(super) fn of(tenancy_id: Uuid, text: &str, indexed: Indexed) -> Self {
         let escaped = escape(text);
+        // A line of "UserSearch" has no end within it.
+        let line = escaped.replace('\n', " ");
+        let by_trigrams = indexed == Indexed::Trigrams;
         let part = by_trigrams && text.chars().count() >= PART_CHARS_MIN;
+        let quoted = text.replace('\n', " ").replace('\\', r"\\").replace('\'', "''");
         Self {
             pattern: if part { format!("%{escaped}%") } else { format!("{escaped}%") },
+            lines: if part { format!("%{line}%") } else { format!("%\n{line}%") },
+            beginnings: (!by_trigrams).then(|| format!("'{tenancy_id}:{quoted}':*")),
             searched: if part { Searched::Substring } else { Searched::Prefix },
-            by_trigrams,
         }
     }
 
-    /// The condition on a column, as the index that serves it has it.
-    pub(super) fn test(&self, column: &str, pattern: &str) -> String {
-        if self.by_trigrams {
-            format!("{column} ilike {pattern}")
+    /// What [`Self::test`], [`Self::matches`] and [`Self::found_by_index`] refer to, from `first` on.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &String> {
+        [&self.pattern, &self.lines].into_iter().chain(self.beginnings.as_ref())
+    }
+
+    /// Whether a name or an address is meant.
+    pub(super) fn test(&self, column: &str, first: usize) -> String {
+        format!("lower({column}) like lower(${first})")
+    }
+
+    /// Whether the lines of "UserSearch" may be meant.
+    pub(super) fn matches(&self, column: &str, first: usize) -> String {
+        format!("{column} like lower(${})", first + 1)
+    }
+
+    /// The same of its row `alias`, as the index that is there has it.
+    pub(super) fn found_by_index(&self, alias: &str, first: usize) -> String {
+        if self.beginnings.is_some() {
+            format!(
+                r#"search_beginnings({alias}."tenancyId", {alias}."text") @@ lower(${})::tsquery"#,
+                first + 2
+            )
         } else {
-            format!("left(lower({column}), 100) like lower({pattern})")
+            self.matches(&format!(r#"{alias}."text""#), first)
         }
     }
 }
@@ -75,16 +103,21 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// The tables and columns that are searched.
-const SEARCHED: [(&str, &str); 2] = [("ProjectUser", "displayName"), ("ContactChannel", "value")];
+/// What the search may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Indexed {
+    /// Any part of a line.
+    Trigrams,
+    /// The beginning of a line, or nothing at all: then it is looked for in the same way, only more slowly.
+    Beginnings,
+}
 
-/// Whether both indexes by trigrams can be used.
-pub(super) async fn is_indexed(client: &Object) -> Result<bool, Error> {
-    let text = r#"
-select count(*) = 2 from pg_class c join pg_index i on i.indexrelid = c.oid
-where c.relnamespace = current_schema()::regnamespace and i.indisvalid
-  and c.relname in ('ProjectUser_search', 'ContactChannel_search')"#;
-    Ok(client.query_typed_one(text, &[]).await?.get(0))
+pub(super) async fn indexed(client: &Object) -> Result<Indexed, Error> {
+    let text = "
+select exists (select from pg_class c join pg_index i on i.indexrelid = c.oid
+    where c.relnamespace = current_schema()::regnamespace and i.indisvalid and c.relname = 'UserSearch_search')";
+    let found = client.query_typed_one(text, &[]).await?.get(0);
+    Ok(if found { Indexed::Trigrams } else { Indexed::Beginnings })
 }
 
 /// What became of the indexes.
@@ -185,25 +218,14 @@ async fn extension(client: &Client, name: &str) -> Result<Result<String, String>
 
 async fn by_trigrams(client: &Client, schema: &str, with_tenancy: bool) -> Result<Result<(), String>, Error> {
     let tenancy = if with_tenancy { r#""tenancyId", "# } else { "" };
-    for (table, column) in SEARCHED {
-        let definition = format!(r#"on "{table}" using gin ({tenancy}"{column}" {schema}.gin_trgm_ops)"#);
-        if let Err(reason) = index(client, &format!("{table}_search"), &definition).await? {
-            return Ok(Err(reason));
-        }
-    }
-    Ok(Ok(()))
+    let definition = format!(r#"on "UserSearch" using gin ({tenancy}"text" {schema}.gin_trgm_ops)"#);
+    index(client, "UserSearch_search", &definition).await
 }
 
-/// The beginning only: a value may be longer than an index takes.
+/// The first 100 characters of each line; a text that is searched for is not longer.
 async fn by_prefixes(client: &Client) -> Result<Result<(), String>, Error> {
-    for (table, column) in SEARCHED {
-        let definition =
-            format!(r#"on "{table}" ("tenancyId", (left(lower("{column}"), 100)) text_pattern_ops)"#);
-        if let Err(reason) = index(client, &format!("{table}_search_prefix"), &definition).await? {
-            return Ok(Err(reason));
-        }
-    }
-    Ok(Ok(()))
+    let definition = r#"on "UserSearch" using gin (search_beginnings("tenancyId", "text"))"#;
+    index(client, "UserSearch_beginnings", definition).await
 }
 
 async fn index(client: &Client, name: &str, definition: &str) -> Result<Result<(), String>, Error> {
@@ -244,18 +266,25 @@ fn allowed(outcome: Result<(), Error>) -> Result<Result<(), String>, Error> {
 mod tests {
     use super::*;
 
+    fn term(text: &str, indexed: Indexed) -> Term {
+        Term::of(Uuid::nil(), text, indexed)
+    }
+
     #[test]
-    fn what_means_something_in_a_pattern_is_escaped() {
-        let term = Term::of(r"50%_\", true);
-        assert_eq!((term.pattern.as_str(), term.searched), (r"%50\%\_\\%", Searched::Substring));
+    fn what_means_something_in_a_pattern_or_query_is_escaped() {
+        let part = term(r"50%_\", Indexed::Trigrams);
+        assert_eq!((part.pattern.as_str(), part.searched), (r"%50\%\_\\%", Searched::Substring));
+        let beginning = term(r"o'b\", Indexed::Beginnings);
+        let query = format!(r"'{}:o''b\\':*", Uuid::nil());
+        assert_eq!(beginning.beginnings.as_deref(), Some(query.as_str()));
     }
 
     #[test]
     fn short_texts_and_servers_without_trigrams_are_searched_by_their_beginning() {
-        assert_eq!(Term::of("añ", true).searched, Searched::Prefix);
-        assert_eq!(Term::of("añb", true).searched, Searched::Substring);
-        let plain = Term::of("añb", false);
-        assert_eq!((plain.pattern.as_str(), plain.searched), ("añb%", Searched::Prefix));
-        assert_eq!(plain.test("x", "$2"), "left(lower(x), 100) like lower($2)");
+        assert_eq!(term("añ", Indexed::Trigrams).searched, Searched::Prefix);
+        assert_eq!(term("añb", Indexed::Trigrams).searched, Searched::Substring);
+        let plain = term("añb", Indexed::Beginnings);
+        assert_eq!((plain.pattern.as_str(), plain.lines.as_str()), ("añb%", "%\nañb%"));
+        assert_eq!(plain.searched, Searched::Prefix);
     }
 }

@@ -63,18 +63,18 @@ async fn run(
         parameters.push((&after.id, Type::UUID));
     }
     if let Some(term) = term {
-        parameters.push((&term.pattern, Type::TEXT));
+        parameters.extend(term.parameters().map(|text| (text as _, Type::TEXT)));
     }
     client.query_typed(&text, &parameters).await
 }
 
-/// `$1` is the tenancy, `$2` and `$3` are the place after which the page begins, the last one is the pattern.
+/// `$1` is the tenancy, `$2` and `$3` are the place after which the page begins, the others are what is searched for.
 fn statement(query: &UsersQuery, continues: bool, term: Option<&Term>) -> String {
-    let order = Order { by: query.order_by, desc: query.desc, continues, named: term.is_some() };
+    let order = Order { by: query.order_by, desc: query.desc, continues };
     let wanted = query.limit + 1;
     let keys = match term {
-        None => format!("keys as materialized ({})", arms(&order, query.anonymous, wanted)),
-        Some(term) => searched(&order, query.anonymous, term, wanted, if continues { "$4" } else { "$2" }),
+        None => format!("keys as materialized ({})", arms(&order, query.anonymous, "", LIVE, wanted)),
+        Some(term) => searched(&order, query.anonymous, term, wanted, if continues { 4 } else { 2 }),
     };
     let way = order.way();
     let (activity, last_active) = match query.order_by {
@@ -120,8 +120,6 @@ struct Order {
     by: OrderBy,
     desc: bool,
     continues: bool,
-    /// Names are needed, too, which no index has.
-    named: bool,
 }
 
 impl Order {
@@ -129,97 +127,88 @@ impl Order {
         if self.desc { "desc" } else { "asc" }
     }
 
-    /// The instant and the id of a row of `source`.
-    fn columns(&self) -> (&'static str, &'static str) {
+    /// The instant that a row of "UserActivity" is ordered by; null: its user is gone, or not there yet.
+    fn at(&self) -> &'static str {
         match self.by {
-            OrderBy::SignedUpAt => (SIGNED_UP, r#"u."projectUserId""#),
-            OrderBy::LastActiveAt => (r#"a."lastActiveAt""#, r#"a."projectUserId""#),
+            OrderBy::SignedUpAt => r#"a."signedUpAt""#,
+            OrderBy::LastActiveAt => r#"a."lastActiveAt""#,
         }
     }
 
-    /// Where rows come from in this order. A row of "UserActivity" may outlive its user for a while.
-    fn source(&self) -> &'static str {
-        match self.by {
-            OrderBy::SignedUpAt => r#""ProjectUser" u where u."tenancyId" = $1"#,
-            OrderBy::LastActiveAt => {
-                r#""UserActivity" a cross join lateral (
-        select u."displayName" from "ProjectUser" u where u."tenancyId" = $1 and u."projectUserId" = a."projectUserId" limit 1) u
-    where a."tenancyId" = $1 and a."lastActiveAt" is not null"#
-            }
-        }
-    }
-
-    fn anonymous(&self) -> &'static str {
-        match self.by {
-            OrderBy::SignedUpAt => r#"u."isAnonymous""#,
-            OrderBy::LastActiveAt => r#"a."isAnonymous""#,
-        }
-    }
-
-    /// Behind the place where the page before ended.
-    fn range(&self) -> String {
-        let (at, id) = self.columns();
-        let side = if self.desc { "<" } else { ">" };
-        if self.continues {
-            format!(" and ({at}, {id}) {side} ($2::timestamptz, $3::uuid)")
+    /// The tenant's users behind the place where the page before ended.
+    fn condition(&self) -> String {
+        let (at, side) = (self.at(), if self.desc { "<" } else { ">" });
+        let range = if self.continues {
+            format!(r#" and ({at}, a."projectUserId") {side} ($2::timestamptz, $3::uuid)"#)
         } else {
             String::new()
-        }
+        };
+        format!(r#"a."tenancyId" = $1 and {at} is not null{range}"#)
     }
 }
 
+/// A row of "UserActivity" may outlive its user for a moment.
+const LIVE: &str = r#"cross join lateral (
+        select true as is_live from "ProjectUser" u where u."tenancyId" = $1 and u."projectUserId" = a."projectUserId" limit 1) u"#;
+const NAMED: &str = r#"cross join lateral (
+        select s."text" from "UserSearch" s where s."tenancyId" = $1 and s."projectUserId" = a."projectUserId" limit 1) s"#;
+
 /// The first `limit` rows in the order, from one range of the index for each kind of user.
-fn arms(order: &Order, anonymous: Anonymous, limit: i64) -> String {
+fn arms(order: &Order, anonymous: Anonymous, columns: &str, beside: &str, limit: i64) -> String {
     let kinds: &[bool] = match anonymous {
         Anonymous::Left => &[false],
         Anonymous::Included => &[false, true],
         Anonymous::Only => &[true],
     };
-    let (at, id) = order.columns();
-    let (source, kind, range, way) = (order.source(), order.anonymous(), order.range(), order.way());
-    let name = if order.named { r#", u."displayName" as name"# } else { "" };
+    let (at, condition, way) = (order.at(), order.condition(), order.way());
     let arm = |is: &bool| {
         format!(
             r#"
-    (select {id} as id, {at} as at{name} from {source} and {kind} = {is}{range}
-    order by {at} {way}, {id} {way} limit {limit})"#
+    (select a."projectUserId" as id, {at} as at{columns} from "UserActivity" a {beside}
+    where {condition} and a."isAnonymous" = {is}
+    order by {at} {way}, a."projectUserId" {way} limit {limit})"#
         )
     };
     let arms = kinds.iter().map(arm).collect::<Vec<_>>().join("\n    union all");
     format!("select x.* from ({arms}) x order by x.at {way}, x.id {way} limit {limit}")
 }
 
-fn searched(order: &Order, anonymous: Anonymous, term: &Term, wanted: i64, pattern: &str) -> String {
+/// Candidates come from "UserSearch"; whether a user really matches is what their own rows say.
+fn searched(order: &Order, anonymous: Anonymous, term: &Term, wanted: i64, first: usize) -> String {
     let walk_max = (wanted * WALK_FACTOR).max(WALK_MIN);
-    let walk = arms(order, anonymous, walk_max);
-    let (at, id) = order.columns();
-    let (source, range, way) = (order.source(), order.range(), order.way());
+    let walk = arms(order, anonymous, r#", s."text""#, NAMED, walk_max);
+    let (at, condition, way) = (order.at(), order.condition(), order.way());
     let only = match anonymous {
-        Anonymous::Left => format!(" and not {}", order.anonymous()),
-        Anonymous::Only => format!(" and {}", order.anonymous()),
-        Anonymous::Included => String::new(),
+        Anonymous::Left => r#" and not a."isAnonymous""#,
+        Anonymous::Only => r#" and a."isAnonymous""#,
+        Anonymous::Included => "",
     };
-    let name = term.test(r#"u."displayName""#, pattern);
-    let name_walked = term.test("w.name", pattern);
-    let address = term.test(r#"c."value""#, pattern);
+    let (walked, indexed) = (term.matches("w.text", first), term.found_by_index("s", first));
+    let is_so = |id: &str| {
+        format!(
+            r#"exists (select from "ProjectUser" u where u."tenancyId" = $1 and u."projectUserId" = {id} and ({name} or exists (
+        select from "ContactChannel" c where c."tenancyId" = $1 and c."projectUserId" = {id} and {address} offset 0)) offset 0)"#,
+            name = term.test(r#"u."displayName""#, first),
+            address = term.test(r#"c."value""#, first),
+        )
+    };
+    let (is_walked, is_matching) = (is_so("w.id"), is_so("m.id"));
     format!(
         r#"walked as materialized ({walk}),
 found as materialized (
-    select w.id, w.at from walked w
-    where {name_walked} or coalesce((
-        select true from "ContactChannel" c where c."tenancyId" = $1 and c."projectUserId" = w.id and {address} limit 1), false)
-    limit {wanted}),
+    select w.id, w.at from (select w.* from walked w where {walked} offset 0) w where {is_walked} limit {wanted}),
 enough as materialized (
     select (select count(*) from found) >= {wanted} or (select count(*) from walked) < {walk_max} as is_enough),
 matching as materialized (
-    select u."projectUserId" as id from "ProjectUser" u where u."tenancyId" = $1 and {name} and not (select is_enough from enough)
-    union
-    select c."projectUserId" from "ContactChannel" c where c."tenancyId" = $1 and {address} and not (select is_enough from enough)),
+    select s."projectUserId" as id from "UserSearch" s
+    where s."tenancyId" = $1 and {indexed} and not (select is_enough from enough)),
+placed as materialized (
+    select m.id, {at} as at from matching m
+    join "UserActivity" a on a."tenancyId" = $1 and a."projectUserId" = m.id
+    where {condition}{only} order by {at} {way}, m.id {way}),
 keys as materialized (
     (select f.id, f.at from found f where (select is_enough from enough))
     union all
-    (select {id}, {at} from {source}{only}{range}
-        and not (select is_enough from enough) and {id} = any (array(select x.id from matching x))
-     order by {at} {way}, {id} {way} limit {wanted}))"#
+    (select m.id, m.at from placed m where {is_matching} limit {wanted}))"#
     )
 }

@@ -11,6 +11,7 @@ mod tests;
 mod values;
 
 use std::path::Path;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -108,6 +109,18 @@ impl Config {
                 key: (*key).into(),
                 reason: "must be longer than zero".into(),
             });
+        }
+        let (ttl, stale) = (self.console.metrics_ttl, self.console.metrics_stale);
+        let bounds = [
+            (
+                "console.metrics_ttl",
+                (Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&ttl),
+                "must be from 1s to 1d",
+            ),
+            ("console.metrics_stale", stale <= Duration::from_secs(600), "must be 10m at most"),
+        ];
+        if let Some((key, _, reason)) = bounds.iter().find(|(_, good, _)| !good) {
+            return Err(ConfigError::Invalid { key: (*key).into(), reason: (*reason).into() });
         }
         Ok(self)
     }

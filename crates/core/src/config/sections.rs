@@ -297,6 +297,12 @@ pub struct Console {
     /// Longest time of one statement in the internal Postgres.
     #[serde(deserialize_with = "duration")]
     pub query_timeout: Duration,
+    /// How long a tenant's metrics are kept before they are worked out anew; a second to a day.
+    #[serde(deserialize_with = "duration")]
+    pub metrics_ttl: Duration,
+    /// How long after that the old ones are served while they are worked out anew; ten minutes at most.
+    #[serde(deserialize_with = "duration")]
+    pub metrics_stale: Duration,
     /// Requests in progress at once.
     #[serde(deserialize_with = "count")]
     pub max_requests: usize,

@@ -72,6 +72,33 @@ fn errors_name_key_and_source_and_never_the_value() {
 }
 
 #[test]
+fn metrics_live_for_a_second_to_a_day_and_are_stale_for_ten_minutes_at_most() {
+    for (key, variable, good, bad) in [
+        (
+            "console.metrics_ttl",
+            "TENANT_SYNC_CONSOLE__METRICS_TTL",
+            ["1s", "1d"],
+            ["0s", "999ms", "86401s", "soon"],
+        ),
+        (
+            "console.metrics_stale",
+            "TENANT_SYNC_CONSOLE__METRICS_STALE",
+            ["0s", "10m"],
+            ["601s", "11m", "1d", "-1s"],
+        ),
+    ] {
+        let load = |value| load(&[("TENANT_SYNC_DATABASE__URL", "postgres://x"), (variable, value)]);
+        for value in good {
+            load(value).unwrap_or_else(|error| panic!("{key} = {value}: {error}"));
+        }
+        for value in bad {
+            let error = load(value).expect_err(value).to_string();
+            assert!(error.contains(key) || error.contains(variable), "{key} = {value}: {error}");
+        }
+    }
+}
+
+#[test]
 fn a_file_is_between_defaults_and_environment() {
     let dir = std::env::temp_dir().join(format!("tenant-sync-config-{}", uuid::Uuid::new_v4()));
     std::fs::create_dir_all(&dir).expect("dir");

@@ -136,6 +136,16 @@ async fn an_expired_value_is_served_while_one_renews_it() {
 }
 
 #[tokio::test]
+async fn a_cache_that_serves_nothing_stale_waits_for_what_is_new() {
+    let stack = Stack::plan().externals(0).start().await;
+    let (cache, id) = (cache(&stack).with_stale(Duration::ZERO), Uuid::new_v4());
+    ask(&cache, key(id), &Loader::open(), Ok(json!(1))).await.expect("loaded");
+    expire(&stack, "1 second").await;
+    let cached = ask(&cache, key(id), &Loader::open(), Ok(json!(2))).await.expect("loaded");
+    assert!(!cached.stale && *cached.value == json!(2), "{cached:?}");
+}
+
+#[tokio::test]
 async fn an_error_is_told_to_who_waits_and_kept_nowhere() {
     let stack = Stack::plan().externals(0).start().await;
     let (cache, id) = (cache(&stack), Uuid::new_v4());

@@ -245,11 +245,10 @@ async fn what_is_older_than_the_fold_counts_and_what_is_old_goes() {
     tenant.sql(ACTIVITY).await;
     // What changes the state of folds waits for the one that runs.
     let lock = "select pg_advisory_xact_lock(1952805749, hashtext(current_schema()));";
-    tenant.sql(&format!(r#"{lock} alter table "ProjectUser" disable trigger user; update "ProjectUser" set "activityBy" = null; update "Event" set "changedBy" = null;
-        alter table "ProjectUser" enable trigger user;
-        truncate "UserActivity", "UserActivityDay", "ActivityDay"; update "ActivityFold" set "phase" = 'older', "until" = null"#)).await;
+    tenant.sql(&format!(r#"{lock} update "Event" set "changedBy" = null;
+        truncate "UserFeed", "UserSearch", "UserActivity", "UserActivityDay", "ActivityDay"; update "ActivityFold" set "phase" = 'older', "until" = null"#)).await;
     agrees(&tenant).await;
-    tenant.sql(&format!(r#"{lock} truncate "UserActivity", "UserActivityDay", "ActivityDay"; update "ActivityFold" set "seen" = '9000000:9000000:'"#)).await;
+    tenant.sql(&format!(r#"{lock} truncate "UserSearch", "UserActivity", "UserActivityDay", "ActivityDay"; update "ActivityFold" set "seen" = '9000000:9000000:'"#)).await;
     forget(&tenant).await;
     agrees(&tenant).await;
     tenant.sql(r#"insert into "ActivityDay" values ($T, current_date - 40, 1, 0); insert into "UserActivityDay" values ($T, current_date - 40, gen_random_uuid(), false);

@@ -17,7 +17,7 @@ pub(super) struct Tenant {
 }
 
 impl Tenant {
-    /// A console, ready, with search indexes, and a tenancy of project `acme`.
+    /// A console, ready, with its search index, and a tenancy of project `acme`.
     pub(super) async fn start() -> Self {
         Self::on(Stack::plan().externals(0).start().await).await
     }
@@ -26,11 +26,11 @@ impl Tenant {
         let id = stack.tenancy("acme").await;
         let tenant = Self { console: Console::start(&stack).await, id, stack };
         let indexed = r"select count(*) from pg_class c join pg_index i on i.indexrelid = c.oid
-                        where c.relname like '%\_search' and i.indisvalid";
-        eventually(Duration::from_secs(60), "the search indexes", async || {
+                        where c.relname = 'UserSearch_search' and i.indisvalid";
+        eventually(Duration::from_secs(60), "the search index", async || {
             match tenant.stack.internal().value(indexed).await.as_str() {
-                "2" => Ok(()),
-                other => Err(format!("{other} of 2")),
+                "1" => Ok(()),
+                _ => Err("not there yet".to_owned()),
             }
         })
         .await;
