@@ -15,9 +15,9 @@ CREATE FUNCTION public.activity_to_fold() RETURNS boolean
         where f."source" = 'Event')
     or exists (
         select from "ActivityFold" f
-        join lateral (select from "ProjectUser" u where u."activityBy" >= pg_snapshot_xmin(f."seen")
-                      and not pg_visible_in_snapshot(u."activityBy", f."seen")
-                      order by u."activityBy", u."tenancyId", u."projectUserId" limit 1) u on true
+        join lateral (select from "UserFeed" u where u."changedBy" >= pg_snapshot_xmin(f."seen")
+                      and not pg_visible_in_snapshot(u."changedBy", f."seen")
+                      order by u."changedBy", u."id" limit 1) u on true
         where f."source" = 'ProjectUser')
 $_$;
 
@@ -178,6 +178,8 @@ CREATE TABLE public."ActivityFold" (
     "afterXid" xid8,
     "afterTenancyId" uuid,
     "afterId" uuid,
+    "afterPlace" bigint,
+    at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT "the phase is a known one" CHECK ((phase = ANY (ARRAY['all'::text, 'older'::text, 'feed'::text]))),
     CONSTRAINT "the source is a known one" CHECK ((source = ANY (ARRAY['Event'::text, 'ProjectUser'::text, 'UserActivity'::text])))
 );
@@ -189,6 +191,8 @@ COMMENT ON COLUMN public."ActivityFold".phase IS 'older: rows from before the co
 COMMENT ON COLUMN public."ActivityFold".seen IS 'Whatever this snapshot shows is folded.';
 
 COMMENT ON COLUMN public."ActivityFold".until IS 'The snapshot that is being folded, in batches; everything up to "after…" is.';
+
+COMMENT ON COLUMN public."ActivityFold".at IS 'When it was last gone on with; a console that is up looks for rows without a user all the time.';
 
 CREATE FUNCTION public.begin_fold(fold_source text) RETURNS public."ActivityFold"
     LANGUAGE plpgsql
@@ -204,10 +208,16 @@ begin
         -- Restored into a server that has given fewer numbers: the recorded ones mean nothing there.
         state."phase" := 'all';
         state."seen" := pg_current_snapshot();
+        state."afterPlace" := null;
         state."afterXid" := null;
         state."afterId" := null;
         state."afterTenancyId" := null;
         state."until" := null;
+        if fold_source = 'ProjectUser' then
+            -- Whatever the feed shows by now is in the table that is about to be walked.
+            state."phase" := 'older';
+            delete from "UserFeed";
+        end if;
     end if;
     if state."phase" = 'feed' and state."until" is null then
         state."until" := pg_current_snapshot();
@@ -484,7 +494,7 @@ begin
     return new;
 end $$;
 
-CREATE FUNCTION public.end_fold(state public."ActivityFold", full_batch boolean, last_xid xid8, last_tenancy uuid, last_id uuid) RETURNS void
+CREATE FUNCTION public.end_fold(state public."ActivityFold", full_batch boolean, last_xid xid8, last_tenancy uuid, last_id uuid, last_place bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -493,6 +503,7 @@ begin
         state."afterXid" := last_xid;
         state."afterTenancyId" := last_tenancy;
         state."afterId" := last_id;
+        state."afterPlace" := last_place;
     else
         if state."phase" = 'feed' then
             state."seen" := state."until";
@@ -502,10 +513,12 @@ begin
         state."afterXid" := null;
         state."afterTenancyId" := null;
         state."afterId" := null;
+        state."afterPlace" := null;
     end if;
     update "ActivityFold" f
     set "phase" = state."phase", "seen" = state."seen", "until" = state."until", "afterXid" = state."afterXid",
-        "afterTenancyId" = state."afterTenancyId", "afterId" = state."afterId"
+        "afterTenancyId" = state."afterTenancyId", "afterId" = state."afterId",
+        "afterPlace" = state."afterPlace", "at" = now()
     where f."source" = state."source";
 end $$;
 
@@ -696,7 +709,7 @@ begin
     select count(*), (array_agg(b."changedBy" order by b."changedBy" desc nulls first, b."id" desc))[1],
            (array_agg(b."id" order by b."changedBy" desc nulls first, b."id" desc))[1]
     into taken, last_xid, last_id from batch b;
-    perform end_fold(state, taken >= batch_rows, last_xid, null, last_id);
+    perform end_fold(state, taken >= batch_rows, last_xid, null, last_id, null);
     return taken >= batch_rows or state."phase" <> 'feed';
 end $_$;
 
@@ -711,55 +724,74 @@ CREATE FUNCTION public.fold_users(batch_rows integer) RETURNS boolean
     AS $$
 declare
     state "ActivityFold";
-    nobody uuid := '00000000-0000-0000-0000-000000000000';
     from_xid xid8;
+    from_place bigint;
+    from_tenancy uuid;
+    from_id uuid;
     taken bigint;
     last_xid xid8;
+    last_place bigint;
     last_tenancy uuid;
     last_id uuid;
 begin
     state := begin_fold('ProjectUser');
-    from_xid := coalesce(state."afterXid", case state."phase" when 'feed' then pg_snapshot_xmin(state."seen") else '0' end);
+    from_xid := coalesce(state."afterXid", pg_snapshot_xmin(state."seen"));
+    from_place := coalesce(state."afterPlace", 0);
+    from_tenancy := coalesce(state."afterTenancyId", '00000000-0000-0000-0000-000000000000');
+    from_id := coalesce(state."afterId", '00000000-0000-0000-0000-000000000000');
     with batch as materialized (
-        select u.* from (
-            (select u."activityBy", u."tenancyId", u."projectUserId" from "ProjectUser" u
-             where state."phase" = 'feed'
-               and (u."activityBy", u."tenancyId", u."projectUserId")
-                   >= (from_xid, coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
-               and u."activityBy" < pg_snapshot_xmax(state."until")
-               and not pg_visible_in_snapshot(u."activityBy", state."seen")
-               and pg_visible_in_snapshot(u."activityBy", state."until")
-             order by u."activityBy", u."tenancyId", u."projectUserId" limit batch_rows)
+        select b.* from (
+            (select f."changedBy", f."id", f."tenancyId", f."projectUserId" from "UserFeed" f
+             where state."phase" = 'feed' and (f."changedBy", f."id") > (from_xid, from_place)
+               and f."changedBy" < pg_snapshot_xmax(state."until")
+               and not pg_visible_in_snapshot(f."changedBy", state."seen")
+               and pg_visible_in_snapshot(f."changedBy", state."until")
+             order by f."changedBy", f."id" limit batch_rows)
             union all
-            (select u."activityBy", u."tenancyId", u."projectUserId" from "ProjectUser" u
-             where state."phase" = 'older' and u."activityBy" is null
-               and (u."tenancyId", u."projectUserId") >= (coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
-             order by u."tenancyId", u."projectUserId" limit batch_rows)
-            union all
-            (select u."activityBy", u."tenancyId", u."projectUserId" from "ProjectUser" u
-             where state."phase" = 'all'
-               and (u."activityBy", u."tenancyId", u."projectUserId")
-                   >= (from_xid, coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
-             order by u."activityBy", u."tenancyId", u."projectUserId" limit batch_rows)) u),
+            (select null::xid8, null::bigint, u."tenancyId", u."projectUserId" from "ProjectUser" u
+             where state."phase" = 'older' and (u."tenancyId", u."projectUserId") >= (from_tenancy, from_id)
+             order by u."tenancyId", u."projectUserId" limit batch_rows)) b),
+    now_known as materialized (
+        select b."tenancyId", b."projectUserId", u."projectUserId" is not null as is_user,
+               coalesce(u."isAnonymous", o."isAnonymous", false) as anonymous, coalesce(u."signedUpAt", u."createdAt") as signed_up,
+               case when u."projectUserId" is not null
+                    then coalesce(greatest(u."lastActiveAt", o."eventAt"), u."signedUpAt", u."createdAt") end as active,
+               coalesce(search_line(u."displayName"), '') || coalesce(c.lines, '') as text
+        from (select distinct b."tenancyId", b."projectUserId" from batch b) b
+        left join lateral (
+            select * from "ProjectUser" u where u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId" limit 1) u on true
+        left join lateral (
+            select * from "UserActivity" o where o."tenancyId" = b."tenancyId" and o."projectUserId" = b."projectUserId" limit 1) o on true
+        left join lateral (
+            select string_agg(search_line(c."value"), '' order by c."id") as lines
+            from (select c."value", c."id" from "ContactChannel" c
+                  where c."tenancyId" = b."tenancyId" and c."projectUserId" = b."projectUserId" order by c."id" limit 200) c) c on true
+        where u."projectUserId" is not null or o."projectUserId" is not null),
     placed as (
-        insert into "UserActivity" as a ("tenancyId", "projectUserId", "isAnonymous", "lastActiveAt")
-        select u."tenancyId", u."projectUserId", u."isAnonymous",
-               coalesce(greatest(u."lastActiveAt", o."eventAt"), u."signedUpAt", u."createdAt")
-        from batch b
-        join "ProjectUser" u on u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId"
-        left join "UserActivity" o on o."tenancyId" = b."tenancyId" and o."projectUserId" = b."projectUserId"
+        insert into "UserActivity" as a ("tenancyId", "projectUserId", "isAnonymous", "signedUpAt", "lastActiveAt")
+        select k."tenancyId", k."projectUserId", k.anonymous, k.signed_up, k.active from now_known k
         on conflict ("tenancyId", "projectUserId") do update
-        set "isAnonymous" = excluded."isAnonymous", "lastActiveAt" = excluded."lastActiveAt"
-        where (a."isAnonymous", a."lastActiveAt") is distinct from (excluded."isAnonymous", excluded."lastActiveAt"))
-    select count(*), (array_agg(b."activityBy" order by b."activityBy" desc nulls first, b."tenancyId" desc, b."projectUserId" desc))[1],
-           (array_agg(b."tenancyId" order by b."activityBy" desc nulls first, b."tenancyId" desc, b."projectUserId" desc))[1],
-           (array_agg(b."projectUserId" order by b."activityBy" desc nulls first, b."tenancyId" desc, b."projectUserId" desc))[1]
-    into taken, last_xid, last_tenancy, last_id from batch b;
-    perform end_fold(state, taken >= batch_rows, last_xid, last_tenancy, last_id);
+        set "isAnonymous" = excluded."isAnonymous", "signedUpAt" = excluded."signedUpAt", "lastActiveAt" = excluded."lastActiveAt"
+        where (a."isAnonymous", a."signedUpAt", a."lastActiveAt")
+            is distinct from (excluded."isAnonymous", excluded."signedUpAt", excluded."lastActiveAt")),
+    named as (
+        insert into "UserSearch" as s ("tenancyId", "projectUserId", "text")
+        select k."tenancyId", k."projectUserId", k.text from now_known k where k.is_user
+        on conflict ("tenancyId", "projectUserId") do update set "text" = excluded."text"
+        where s."text" is distinct from excluded."text"),
+    forgotten as (
+        delete from "UserSearch" s using (select k."tenancyId", k."projectUserId" from now_known k where not k.is_user offset 0) k
+        where s."tenancyId" = k."tenancyId" and s."projectUserId" = k."projectUserId")
+    select count(*), (array_agg(b."changedBy" order by b."changedBy" desc, b."id" desc))[1],
+           (array_agg(b."id" order by b."changedBy" desc, b."id" desc))[1],
+           (array_agg(b."tenancyId" order by b."tenancyId" desc, b."projectUserId" desc))[1],
+           (array_agg(b."projectUserId" order by b."tenancyId" desc, b."projectUserId" desc))[1]
+    into taken, last_xid, last_place, last_tenancy, last_id from batch b;
+    perform end_fold(state, taken >= batch_rows, last_xid, last_tenancy, last_id, last_place);
     return taken >= batch_rows or state."phase" <> 'feed';
 end $$;
 
-COMMENT ON FUNCTION public.fold_users(batch_rows integer) IS 'Gives a batch of changed users their place in "UserActivity"; returns whether there is more to do.';
+COMMENT ON FUNCTION public.fold_users(batch_rows integer) IS 'Brings "UserActivity" and "UserSearch" up to date with a batch of users; returns whether there is more to do.';
 
 CREATE FUNCTION public.heal_tracking_faults(mapping_names text[], reads text[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -1832,15 +1864,6 @@ end $_$;
 
 COMMENT ON FUNCTION public.log_truncated_rows() IS 'Leaves a tombstone for each row that TRUNCATE is about to remove.';
 
-CREATE FUNCTION public.note_activity() RETURNS trigger
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-begin
-    new."activityBy" := pg_current_xact_id();
-    return new;
-end $$;
-
 CREATE FUNCTION public.note_source_rewound(watermark bigint) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1889,6 +1912,36 @@ end $$;
 
 COMMENT ON FUNCTION public.note_tracked_partitions(feed text) IS 'Takes the partitions that are there now for known, and gives the new ones triggers of their own; false if nothing changed.';
 
+CREATE FUNCTION public.note_user() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    insert into "UserFeed" ("tenancyId", "projectUserId") values (new."tenancyId", new."projectUserId");
+    if (old."tenancyId", old."projectUserId") is distinct from (new."tenancyId", new."projectUserId") then
+        insert into "UserFeed" ("tenancyId", "projectUserId") values (old."tenancyId", old."projectUserId");
+    end if;
+    return null;
+end $$;
+
+COMMENT ON FUNCTION public.note_user() IS 'Notes whose row was changed, under both keys if it moved.';
+
+CREATE FUNCTION public.note_users() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    if tg_op = 'TRUNCATE' then
+        execute format('insert into "UserFeed" ("tenancyId", "projectUserId") select distinct r."tenancyId", r."projectUserId" from %I.%I r',
+            tg_table_schema, tg_table_name);
+    else
+        insert into "UserFeed" ("tenancyId", "projectUserId") select r."tenancyId", r."projectUserId" from touched r;
+    end if;
+    return null;
+end $$;
+
+COMMENT ON FUNCTION public.note_users() IS 'Notes whose rows a statement inserts, deletes or truncates.';
+
 CREATE FUNCTION public.purge_activity(batch_rows integer) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -1926,16 +1979,19 @@ begin
     removed as (
         delete from "UserActivity" a using batch b
         where a."tenancyId" = b."tenancyId" and a."projectUserId" = b."projectUserId"
-          and (b."lastActiveAt" is not null or b."eventAt" < now() - interval '1 day')
+          and (b."lastActiveAt" is not null or b."eventAt" is null or b."eventAt" < now() - interval '1 day')
           and not exists (select from "ProjectUser" u where u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId")
-        returning a."projectUserId")
-    select count(*), (select count(*) from removed),
+        returning a."tenancyId", a."projectUserId"),
+    forgotten as (
+        delete from "UserSearch" s using removed r
+        where s."tenancyId" = r."tenancyId" and s."projectUserId" = r."projectUserId" returning s."projectUserId")
+    select count(*), (select count(*) from removed) + (select count(*) from forgotten),
            (array_agg(b."tenancyId" order by b."tenancyId" desc, b."projectUserId" desc))[1],
            (array_agg(b."projectUserId" order by b."tenancyId" desc, b."projectUserId" desc))[1]
     into looked, gone, last_tenancy, last_id from batch b;
     update "ActivityFold" f
     set "afterTenancyId" = case when looked >= batch_rows then last_tenancy end,
-        "afterId" = case when looked >= batch_rows then last_id end
+        "afterId" = case when looked >= batch_rows then last_id end, "at" = now()
     where f."source" = state."source";
     return days + counts + gone;
 end $$;
@@ -2012,6 +2068,21 @@ begin
 end $$;
 
 COMMENT ON FUNCTION public.reset_sequence_id_on_update() IS 'Flags a new or changed row for the sequencer.';
+
+CREATE FUNCTION public.search_beginnings(tenancy uuid, lines text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN array_to_tsvector(ARRAY(SELECT DISTINCT (((search_beginnings.tenancy)::text || ':'::text) || "left"(l.l, 100)) FROM string_to_table(search_beginnings.lines, '
+'::text) l(l) WHERE (l.l <> ''::text)));
+
+COMMENT ON FUNCTION public.search_beginnings(tenancy uuid, lines text) IS 'What an index needs that finds lines by how they begin, within a tenancy: prefixes of lexemes need no extension.';
+
+CREATE FUNCTION public.search_line(value text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ('
+'::text || translate("left"(lower(value), 1000), '
+'::text, ' '::text));
+
+COMMENT ON FUNCTION public.search_line(value text) IS 'A name or an address as "UserSearch" has it.';
 
 CREATE FUNCTION public.sequencer_find(from_xid xid8, revisit xid8[], scan_limit integer, OUT tenancies uuid[], OUT xids xid8[]) RETURNS record
     LANGUAGE plpgsql
@@ -2418,7 +2489,7 @@ COMMENT ON FUNCTION public.sequencer_try(relation_name text, tenancy uuid, key j
 
 CREATE FUNCTION public.sequencing_waits_from() RETURNS xid8
     LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO '$user', 'public'
+    SET search_path TO 'public', 'pg_temp'
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
@@ -3273,6 +3344,31 @@ $$;
 
 COMMENT ON FUNCTION public.transactions_running() IS 'Virtual numbers of the other transactions of this database.';
 
+CREATE FUNCTION public.trim_user_feed(batch_rows integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET lock_timeout TO '2s'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+    removed bigint;
+begin
+    perform pg_advisory_xact_lock(1952805749, hashtext(current_schema()));
+    update "ActivityFold" f
+    set "phase" = 'older', "seen" = pg_current_snapshot(), "until" = null, "afterXid" = null, "afterTenancyId" = null,
+        "afterId" = null, "afterPlace" = null
+    from "ActivityFold" k
+    where f."source" = 'ProjectUser' and k."source" = 'UserActivity' and k."at" < now() - interval '1 day';
+    delete from "UserFeed" d where d.ctid = any (array(
+        select f.ctid from "UserFeed" f
+        where f."changedBy" < (select pg_snapshot_xmin(s."seen") from "ActivityFold" s where s."source" = 'ProjectUser')
+        order by f."changedBy", f."id" limit batch_rows));
+    get diagnostics removed = row_count;
+    return removed;
+end $$;
+
+COMMENT ON FUNCTION public.trim_user_feed(batch_rows integer) IS 'Removes rows of "UserFeed" that no fold will read; returns how many.';
+
 CREATE FUNCTION public.untrack_table("table" regclass) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -3824,11 +3920,8 @@ CREATE TABLE public."ProjectUser" (
     "isAnonymous" boolean DEFAULT false NOT NULL,
     "sequenceId" bigint,
     "shouldUpdateSequenceId" boolean DEFAULT true NOT NULL,
-    "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL,
-    "activityBy" xid8
+    "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL
 );
-
-COMMENT ON COLUMN public."ProjectUser"."activityBy" IS 'The last transaction that changed what the order of the console''s list depends on; null: none since this column is there.';
 
 CREATE TABLE public."SchemaMigration" (
     "migrationName" text NOT NULL,
@@ -4067,6 +4160,7 @@ CREATE TABLE public."UserActivity" (
     "tenancyId" uuid NOT NULL,
     "projectUserId" uuid NOT NULL,
     "isAnonymous" boolean DEFAULT false NOT NULL,
+    "signedUpAt" timestamp with time zone,
     "lastActiveAt" timestamp with time zone,
     "eventAt" timestamp with time zone,
     "ipInfoAt" timestamp with time zone,
@@ -4076,6 +4170,8 @@ CREATE TABLE public."UserActivity" (
 );
 
 COMMENT ON TABLE public."UserActivity" IS 'One row a user, kept by the folds. No foreign key: its check would make the application''s deletes and our folds wait for each other.';
+
+COMMENT ON COLUMN public."UserActivity"."signedUpAt" IS 'The user''s own, else "createdAt"; null while there is no such user.';
 
 COMMENT ON COLUMN public."UserActivity"."lastActiveAt" IS 'The greater of the user''s own "lastActiveAt" and "eventAt", else "signedUpAt", else "createdAt"; null while there is no such user.';
 
@@ -4095,6 +4191,34 @@ CREATE TABLE public."UserActivityDay" (
 COMMENT ON TABLE public."UserActivityDay" IS 'Who was active on a day (UTC); kept as long as a day may be shown, so that late events count once.';
 
 COMMENT ON COLUMN public."UserActivityDay"."isAnonymous" IS 'Whether all events of the day say so.';
+
+CREATE TABLE public."UserFeed" (
+    "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    id bigint NOT NULL,
+    "tenancyId" uuid NOT NULL,
+    "projectUserId" uuid NOT NULL
+);
+
+COMMENT ON TABLE public."UserFeed" IS 'Users whose place in the console''s list, or whose name or address, may be another now. Rows go when they are folded.';
+
+ALTER TABLE public."UserFeed" ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public."UserFeed_id_seq"
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public."UserSearch" (
+    "tenancyId" uuid NOT NULL,
+    "projectUserId" uuid NOT NULL,
+    text text NOT NULL
+);
+
+COMMENT ON TABLE public."UserSearch" IS 'What a user is found by, kept by the folds. A table of its own: activity, which changes often, would write its large index anew.';
+
+COMMENT ON COLUMN public."UserSearch".text IS 'Name and addresses in small letters, each behind the end of a line: the first 1,000 characters, of 200 channels at most.';
 
 CREATE TABLE public."WorkerHeartbeat" (
     id text NOT NULL,
@@ -4263,6 +4387,9 @@ ALTER TABLE ONLY public."UserActivityDay"
 ALTER TABLE ONLY public."UserActivity"
     ADD CONSTRAINT "UserActivity_pkey" PRIMARY KEY ("tenancyId", "projectUserId");
 
+ALTER TABLE ONLY public."UserSearch"
+    ADD CONSTRAINT "UserSearch_pkey" PRIMARY KEY ("tenancyId", "projectUserId");
+
 ALTER TABLE ONLY public."WorkerHeartbeat"
     ADD CONSTRAINT "WorkerHeartbeat_pkey" PRIMARY KEY (id);
 
@@ -4323,7 +4450,7 @@ CREATE INDEX "ExternalDatabase_nextVisitAt" ON public."ExternalDatabase" USING b
 
 CREATE INDEX "ExternalDatabase_not_ok" ON public."ExternalDatabase" USING btree (state) WHERE (state <> 'ok'::text);
 
-CREATE INDEX "ExternalDatabase_trouble" ON public."ExternalDatabase" USING btree (state, COALESCE("lastErrorClass", ''::text), "tenancyId", id) WHERE (state <> 'ok'::text);
+CREATE INDEX "ExternalDatabase_trouble" ON public."ExternalDatabase" USING btree (state, COALESCE("lastErrorClass", ''::text), "tenancyId", id) INCLUDE ("lastErrorClass") WHERE (state <> 'ok'::text);
 
 CREATE INDEX "HttpAttempt_at" ON public."HttpAttempt" USING btree (at);
 
@@ -4365,15 +4492,11 @@ CREATE INDEX "OutgoingRequest_sync_queued" ON public."OutgoingRequest" USING btr
 
 CREATE INDEX "OutgoingRequest_tenancy" ON public."OutgoingRequest" USING btree ("tenancyId") WHERE (kind = 'sync'::text);
 
-CREATE INDEX "ProjectUser_activity" ON public."ProjectUser" USING btree ("activityBy", "tenancyId", "projectUserId");
-
 CREATE INDEX "ProjectUser_fetch" ON public."ProjectUser" USING btree ("tenancyId", "sequenceId");
 
 CREATE INDEX "ProjectUser_pending" ON public."ProjectUser" USING btree ("changedBy", "tenancyId") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '0'::xid8));
 
 CREATE INDEX "ProjectUser_pending_by_tenancy" ON public."ProjectUser" USING btree ("tenancyId", "changedBy") WHERE ("shouldUpdateSequenceId" AND ("changedBy" IS DISTINCT FROM '2'::xid8));
-
-CREATE INDEX "ProjectUser_signed_up" ON public."ProjectUser" USING btree ("tenancyId", "isAnonymous", COALESCE("signedUpAt", "createdAt"), "projectUserId");
 
 CREATE INDEX "SyncSample_at" ON public."SyncSample" USING btree (at);
 
@@ -4391,17 +4514,45 @@ CREATE INDEX "Tenancy_unsettled" ON public."Tenancy" USING btree (id) WHERE (NOT
 
 CREATE INDEX "UserActivity_order" ON public."UserActivity" USING btree ("tenancyId", "isAnonymous", "lastActiveAt", "projectUserId");
 
+CREATE INDEX "UserActivity_signed_up" ON public."UserActivity" USING btree ("tenancyId", "isAnonymous", "signedUpAt", "projectUserId") WHERE ("signedUpAt" IS NOT NULL);
+
+CREATE INDEX "UserFeed_order" ON public."UserFeed" USING btree ("changedBy", id);
+
 CREATE INDEX "WorkerHeartbeat_lastSeenAt" ON public."WorkerHeartbeat" USING btree ("lastSeenAt");
 
 CREATE TRIGGER default_tenant_key BEFORE INSERT OR UPDATE ON public."Tenancy" FOR EACH ROW WHEN ((new."tenantKey" IS NULL)) EXECUTE FUNCTION public.default_tenant_key();
 
-CREATE TRIGGER note_activity_on_insert BEFORE INSERT ON public."ProjectUser" FOR EACH ROW EXECUTE FUNCTION public.note_activity();
+CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."ContactChannel" FOR EACH ROW WHEN ((((old.value IS DISTINCT FROM new.value) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId")) OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
 
-ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_activity_on_insert;
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_user_on_update;
 
-CREATE TRIGGER note_activity_on_update BEFORE UPDATE ON public."ProjectUser" FOR EACH ROW WHEN ((((((((old."lastActiveAt" IS DISTINCT FROM new."lastActiveAt") OR (old."signedUpAt" IS DISTINCT FROM new."signedUpAt")) OR (old."createdAt" IS DISTINCT FROM new."createdAt")) OR (old."isAnonymous" IS DISTINCT FROM new."isAnonymous")) OR (old."activityBy" IS DISTINCT FROM new."activityBy")) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId")) OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_activity();
+CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."ProjectUser" FOR EACH ROW WHEN ((((((((old."lastActiveAt" IS DISTINCT FROM new."lastActiveAt") OR (old."signedUpAt" IS DISTINCT FROM new."signedUpAt")) OR (old."createdAt" IS DISTINCT FROM new."createdAt")) OR (old."isAnonymous" IS DISTINCT FROM new."isAnonymous")) OR (old."displayName" IS DISTINCT FROM new."displayName")) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId")) OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
 
-ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_activity_on_update;
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_user_on_update;
+
+CREATE TRIGGER note_users_on_delete AFTER DELETE ON public."ContactChannel" REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_users_on_delete;
+
+CREATE TRIGGER note_users_on_delete AFTER DELETE ON public."ProjectUser" REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_users_on_delete;
+
+CREATE TRIGGER note_users_on_insert AFTER INSERT ON public."ContactChannel" REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_users_on_insert;
+
+CREATE TRIGGER note_users_on_insert AFTER INSERT ON public."ProjectUser" REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_users_on_insert;
+
+CREATE TRIGGER note_users_on_truncate BEFORE TRUNCATE ON public."ContactChannel" FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_users_on_truncate;
+
+CREATE TRIGGER note_users_on_truncate BEFORE TRUNCATE ON public."ProjectUser" FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_users_on_truncate;
 
 CREATE TRIGGER tell_source_rewound AFTER INSERT ON public."SourceEpoch" FOR EACH ROW WHEN ((new.reason = 'a target was ahead of this database'::text)) EXECUTE FUNCTION public.tell_source_rewound();
 
