@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tenant_sync_tests::console::Console;
 use tenant_sync_tests::pids::project_root;
 use tenant_sync_tests::prometheus::{Prometheus, is_installed};
 use tenant_sync_tests::receiver::Receiver;
-use tenant_sync_tests::stack::Stack;
+use tenant_sync_tests::stack::{Stack, Workers};
 use tenant_sync_tests::tenant::{SOON, Tenant};
 use tenant_sync_tests::wait::eventually;
 
@@ -22,6 +23,7 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
     let stack = Stack::start().await;
     let mut workers = stack.start_workers().await;
     let mut request_worker = stack.request_worker().start().await;
+    let mut console = Console::start(&stack).await;
     let tenant = Tenant::create(&stack).await;
     let target = tenant.target(stack.external(0)).add().await;
     target.caught_up().await;
@@ -32,6 +34,7 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
         ("poller", workers.poller.health_address()),
         ("sync-worker", workers.sync_worker.health_address()),
         ("request-worker", request_worker.health_address()),
+        ("console", console.worker.health_address()),
     ];
     let prometheus = Prometheus::start(stack.scratch().path(), &targets, &rules).await;
     let receiver = Receiver::start().await;
@@ -81,8 +84,8 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
     assert!(lag >= 1.0, "{lag}");
 
     // Nobody is left who could tell: the alert about age begins to count.
-    for worker in [&mut workers.sequencer, &mut workers.poller, &mut workers.sync_worker, &mut request_worker]
-    {
+    let Workers { sequencer, poller, sync_worker } = &mut workers;
+    for worker in [sequencer, poller, sync_worker, &mut request_worker, &mut console.worker] {
         worker.kill9();
     }
     eventually(Duration::from_secs(30), "the first alert", async || {
