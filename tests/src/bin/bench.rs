@@ -75,8 +75,7 @@ async fn main() {
     let own = own::measure().await;
     let console = console::measure().await;
     let requests = requests::measure().await;
-    let sections =
-        json!({"tracking": tracking, "ownTables": own, "console": console, "requests": requests});
+    let sections = json!({"tracking": tracking, "ownTables": own, "console": console, "requests": requests});
     report(by_hand, by_statement, ours, &latency, sections);
 }
 

@@ -84,7 +84,10 @@ async fn a_short_key_works_and_is_warned_of() {
     assert_eq!(console.raw("GET", &path, &bearer, "").await.status, 200);
     let text = console.worker.logs().lines().join("\n").replace("\\\"", "\"");
     let warned = text.lines().filter(|line| line.contains("WARN")).collect::<Vec<_>>();
-    assert!(matches!(warned[..], [one] if one.contains("the key \"ann\" is shorter than 16 characters")), "{text}");
+    assert!(
+        matches!(warned[..], [one] if one.contains("the key \"ann\" is shorter than 16 characters")),
+        "{text}"
+    );
     assert!(text.contains("openssl rand -hex 32") && !text.contains("hunter2"), "{text}");
     console.worker.terminate().await;
 }
