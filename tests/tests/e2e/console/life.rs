@@ -27,6 +27,7 @@ async fn it_starts_while_postgres_is_down_says_so_and_recovers() {
         .set("console.admin_keys", format!("ann:{}", Console::KEY))
         .allow("waiting for")
         .allow("cannot")
+        .allow("trying again")
         .spawn();
     let key = vec![format!("Authorization: Bearer {}", Console::KEY)];
     let path = format!("{}/fusebox", Console::SYNC);

@@ -131,7 +131,7 @@ pub(crate) fn content(page: &Overview, charts: &[Lines], switches: &[Switch]) ->
         section.card aria-labelledby="road-title" {
             div.card-head { h2 #road-title { "The road of a change" } p.muted { "As of the last seconds" } }
             (live("road"))
-            h3 { "The branch of HTTP requests" }
+            h3.branch-title { "The branch of HTTP requests" }
             (live("branch"))
         }
         div.columns {
