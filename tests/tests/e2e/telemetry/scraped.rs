@@ -38,11 +38,7 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
     ];
     let prometheus = Prometheus::start(stack.scratch().path(), &targets, &rules).await;
     let receiver = Receiver::start().await;
-    eventually(SOON, "the poller to say what is accepted", async || {
-        let says = stack.internal().value(r#"select "allowHttp" from "HttpSettings""#).await;
-        if says == "t" { Ok(()) } else { Err(says) }
-    })
-    .await;
+    plain_http_is_allowed(&stack).await;
     stack.internal().sql(&format!("select enqueue_http_request('{}')", receiver.url())).await;
     for round in 0..20 {
         tenant.user(&format!("user {round}")).await;
@@ -93,6 +89,14 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
         let first = rules.iter().find(|rule| rule["name"] == "TenantSyncChangesNotDelivered");
         let first = first.ok_or("it is not there")?;
         if first["state"] == "inactive" { Err("inactive".to_owned()) } else { Ok(()) }
+    })
+    .await;
+}
+
+async fn plain_http_is_allowed(stack: &Stack) {
+    eventually(SOON, "the poller to say what is accepted", async || {
+        let says = stack.internal().value(r#"select "allowHttp" from "HttpSettings""#).await;
+        if says == "t" { Ok(()) } else { Err(says) }
     })
     .await;
 }
