@@ -220,6 +220,19 @@ const requests = async (page) => {
   step("sent a request again");
 };
 
+const branch = async (page) => {
+  await page.goto(CONSOLE_URL);
+  await live(page);
+  const workers = page.locator(".road.branch .station").filter({ hasText: "Request workers" });
+  await workers.filter({ hasText: "Start a request-worker" }).waitFor({ timeout: PATIENCE });
+  await page.locator(".road.branch .flow.stuck").first().waitFor({ timeout: PATIENCE });
+  await shows(region(page, "verdict"), "1 HTTP request waits");
+  await look(page, "overview-requests");
+  await stagehand("start a request worker");
+  await workers.filter({ hasNotText: "none runs" }).waitFor({ timeout: PATIENCE });
+  step("the branch of HTTP requests says what it lacks");
+};
+
 const tenant = async (page) => {
   await page.goto(`${CONSOLE_URL}/tenants?query=${encodeURIComponent(stage.project)}`);
   await look(page, "tenants");
@@ -281,6 +294,7 @@ try {
   await resync(page);
   await queues(page);
   await requests(page);
+  await branch(page);
   await tenant(page);
   await withoutScript(browser, await context.storageState());
   const before = [...complaints];

@@ -14,7 +14,7 @@ use tenant_sync_core::outbox::{self, Finished, Renewed};
 use tenant_sync_core::queue::DeliveryJob;
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::triggers;
-use tenant_sync_core::worker::failpoint;
+use tenant_sync_core::worker::{Activity, failpoint};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +43,7 @@ pub(crate) struct Jobs {
     pub(crate) failing: Semaphore,
     /// Whether was told that nothing can be sent from here; until something can again.
     pub(crate) told: AtomicBool,
+    pub(crate) activity: Activity,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -172,7 +173,13 @@ impl Jobs {
             batch_wait: limits.batch_wait,
         };
         let mut flow = self.flow(delivery, limits, common);
-        let road = Road { internal: &self.internal, worker: &self.worker, delivery, manner };
+        let road = Road {
+            internal: &self.internal,
+            worker: &self.worker,
+            activity: &self.activity,
+            delivery,
+            manner,
+        };
         let ended = tokio::select! {
             ended = Box::pin(turn::run(road, &mut flow)) => ended?,
             () = self.keep_lease(delivery) => Ended::Lost,

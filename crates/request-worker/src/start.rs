@@ -39,6 +39,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         paces: Paces::default(),
         failing: Semaphore::new(usize::from(concurrency / 2).max(1)),
         told: AtomicBool::new(false),
+        activity: worker.activity(),
         stopping: worker.stopping(),
         config: Arc::clone(&config),
     });

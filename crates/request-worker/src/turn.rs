@@ -7,7 +7,7 @@ use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::outbox::requests::{
     self, Attempted, Cursor, Delivery, Due, Fate, Next, Settled, Standing,
 };
-use tenant_sync_core::worker::failpoint;
+use tenant_sync_core::worker::{Activity, failpoint};
 
 use crate::chains::{self, Manner};
 use crate::flow::{Flow, Stop};
@@ -23,6 +23,7 @@ const SETTLE_AGAIN: [Duration; 3] =
 pub(crate) struct Road<'a> {
     pub(crate) internal: &'a Internal,
     pub(crate) worker: &'a str,
+    pub(crate) activity: &'a Activity,
     pub(crate) delivery: &'a Delivery,
     pub(crate) manner: Manner,
 }
@@ -139,6 +140,8 @@ impl Road<'_> {
                 }
             }
         };
+        let delivered = attempts.iter().filter(|attempt| attempt.fate == Fate::Delivered).count();
+        self.activity.note(delivered as u64);
         let dead = attempts.iter().filter(|attempt| attempt.fate == Fate::Dead).count();
         if settled != Settled::Lost && dead > 0 {
             metrics::counter!("tenant_sync_requests_dead_total").increment(dead as u64);

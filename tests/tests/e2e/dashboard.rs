@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 const KEY: &str = "0123456789abcdef-browser";
 /// What the script has to get through, in its own words.
-const STEPS: [&str; 14] = [
+const STEPS: [&str; 15] = [
     "logged in, and led to where it was going",
     "a change flows",
     "the sequencer stands still, and the road says so",
@@ -26,6 +26,7 @@ const STEPS: [&str; 14] = [
     "paused and resumed",
     "saw the queues",
     "sent a request again",
+    "the branch of HTTP requests says what it lacks",
     "found a user",
     "saw the metrics",
     "without JavaScript it works, too",
@@ -69,6 +70,8 @@ struct Stage<'a> {
     console: Worker,
     console_url: String,
     workers: Workers,
+    /// Runs from its cue on.
+    request_worker: Option<Worker>,
     acme: Tenant<'a>,
     globex: Tenant<'a>,
     /// Whose password the broken target has wrong.
@@ -101,7 +104,17 @@ impl<'a> Stage<'a> {
         good.caught_up().await;
         let console = console.start().await;
         let console_url = format!("http://{listen}");
-        Self { stack, console, console_url, workers, acme, globex, role: role.name, slow: None }
+        Self {
+            stack,
+            console,
+            console_url,
+            workers,
+            request_worker: None,
+            acme,
+            globex,
+            role: role.name,
+            slow: None,
+        }
     }
 
     fn describe(&self) -> serde_json::Value {
@@ -123,6 +136,10 @@ impl<'a> Stage<'a> {
             "repair the broken target" => {
                 let repair = format!("alter role {} password 'forgotten'", self.role);
                 self.stack.external(1).sql(&repair).await;
+            }
+            "start a request worker" => {
+                let worker = self.stack.request_worker().allow("cannot be sent from here");
+                self.request_worker = Some(worker.start().await);
             }
             "slow the target down" => self.slow_down().await,
             "let the resync go a step" => self.one_step().await,

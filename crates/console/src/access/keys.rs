@@ -6,8 +6,8 @@ use ring::{digest, hmac};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
-/// Anything shorter can be guessed.
-const KEY_CHARACTERS_MIN: usize = 16;
+/// Anything shorter can be guessed, and is warned of.
+pub(super) const KEY_CHARACTERS: usize = 16;
 const NAME_CHARACTERS_MAX: usize = 64;
 
 /// Why the keys cannot be used. No variant carries a key.
@@ -15,7 +15,7 @@ const NAME_CHARACTERS_MAX: usize = 64;
 pub(crate) enum KeysError {
     #[error(
         "console.admin_keys is empty: the console needs at least one entry name:key, for example \
-         \"ann:$(openssl rand -hex 24)\""
+         \"ann:$(openssl rand -hex 32)\""
     )]
     None,
     #[error("console.admin_keys: entry {position} is not of the form name:key")]
@@ -26,8 +26,8 @@ pub(crate) enum KeysError {
     )]
     Name { position: usize },
     #[error(
-        "console.admin_keys: the key {name:?} (entry {position}) must be printable and at least {KEY_CHARACTERS_MIN} \
-         characters long; `openssl rand -hex 24` makes a good one"
+        "console.admin_keys: the key {name:?} (entry {position}) must be one or more printable characters without \
+         spaces; `openssl rand -hex 32` makes a good one"
     )]
     Key { position: usize, name: String },
     #[error("console.admin_keys: the name {name:?} is given twice (entry {position})")]
@@ -37,6 +37,7 @@ pub(crate) enum KeysError {
 /// A key by its name.
 pub(super) struct AdminKey {
     pub(super) name: String,
+    is_short: bool,
     /// Of the key alone, and of the whole entry, which people paste as well.
     digests: [digest::Digest; 2],
     /// Signs the sessions that were begun with it; they end with the key.
@@ -80,6 +81,11 @@ impl Keys {
         found
     }
 
+    /// The names of keys that can be guessed.
+    pub(super) fn short(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|key| key.is_short).map(|key| key.name.as_str())
+    }
+
     pub(super) fn named(&self, name: &str) -> Option<&AdminKey> {
         self.0.iter().find(|key| key.name == name)
     }
@@ -91,13 +97,14 @@ fn parse(position: usize, entry: &str) -> Result<AdminKey, KeysError> {
     if name.is_empty() || name.len() > NAME_CHARACTERS_MAX || !name.chars().all(plain) {
         return Err(KeysError::Name { position });
     }
-    if key.len() < KEY_CHARACTERS_MIN || !key.bytes().all(|b| b.is_ascii_graphic()) {
+    if key.is_empty() || !key.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(KeysError::Key { position, name: name.to_owned() });
     }
     let sha256 = |text: &str| digest::digest(&digest::SHA256, text.as_bytes());
     let signing = sha256(&format!("tenant-sync console session\n{entry}"));
     Ok(AdminKey {
         name: name.to_owned(),
+        is_short: key.len() < KEY_CHARACTERS,
         digests: [sha256(key), sha256(entry)],
         signing: hmac::Key::new(hmac::HMAC_SHA256, signing.as_ref()),
     })
@@ -131,12 +138,19 @@ mod tests {
         for (entry, expected) in [
             ("0123456789abcdef", "entry 2 is not of the form"),
             ("a b:0123456789abcdef", "the name of entry 2"),
-            ("bob:0123456789", "the key \"bob\" (entry 2)"),
+            (":0123456789abcdef", "the name of entry 2"),
+            ("bob:", "the key \"bob\" (entry 2)"),
             ("bob:0123456789 abcdef", "the key \"bob\" (entry 2)"),
             (good, "given twice"),
         ] {
             let error = keys(&[good, entry]).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("0123"), "{error}");
         }
+    }
+    #[test]
+    fn a_short_key_is_taken_and_known_as_short() {
+        let keys = keys(&["ann:0123456789abcdef", "bob:0123456789abcde", "eve:x"]).expect("good");
+        assert_eq!(keys.short().collect::<Vec<_>>(), ["bob", "eve"]);
+        assert_eq!(keys.find("x").map(|key| key.name.as_str()), Some("eve"));
     }
 }

@@ -30,10 +30,19 @@ pub(crate) struct Access {
 
 impl Access {
     /// # Errors
-    /// There is no key, or one of them cannot be used.
+    /// There is no key, or one of them is empty or malformed.
     pub(crate) fn new(config: &config::Console) -> Result<Self, keys::KeysError> {
+        let keys = Keys::from_config(&config.admin_keys)?;
+        for name in keys.short() {
+            tracing::warn!(
+                name,
+                "console.admin_keys: the key {name:?} is shorter than {} characters and can be guessed; \
+                 `openssl rand -hex 32` makes a good one",
+                keys::KEY_CHARACTERS
+            );
+        }
         Ok(Self {
-            keys: Keys::from_config(&config.admin_keys)?,
+            keys,
             failed: FailedLogins::new(config.login_failures),
             session_lifetime: config.session_lifetime,
             trusted_proxies: config.trusted_proxies.clone(),

@@ -79,7 +79,7 @@ fn purpose(name: &str) -> &'static str {
     match name.rsplit('.').next() {
         Some("live") => "Changes",
         Some("bulk") => "First copies and large imports, in slices",
-        Some("requests") => "HTTP requests",
+        Some("requests") => "Destinations of HTTP requests, each with what is due for it",
         Some("dead") => "What no worker could read",
         _ => "",
     }

@@ -38,6 +38,8 @@ pub(crate) struct Overview {
     pub(crate) sequencer: SequencerStatus,
     /// Handing requests to RabbitMQ.
     pub(crate) poller: PollerStatus,
+    /// HTTP requests, and where they go.
+    pub(crate) requests: RequestsStatus,
     /// RabbitMQ.
     pub(crate) queues: QueuesStatus,
     /// Every instance that was seen within a minute.
@@ -138,6 +140,36 @@ pub(crate) struct PollerStatus {
     pub(crate) asks: Count,
 }
 
+/// HTTP requests, and the destinations that they go to.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RequestsStatus {
+    /// Requests that wait, for their first attempt or another one.
+    pub(crate) waiting: Count,
+    /// When the oldest of those that were counted was made.
+    pub(crate) oldest_waiting_at: Option<At>,
+    /// Requests that were given up.
+    pub(crate) dead: Count,
+    /// Destinations that are due, and nobody has taken them up.
+    pub(crate) due_destinations: Count,
+    /// Due since, the oldest of them.
+    pub(crate) oldest_due_at: Option<At>,
+    /// Destinations in RabbitMQ that no worker has begun.
+    pub(crate) queued_destinations: Count,
+    /// Since when the oldest of them is there.
+    pub(crate) queued_since: Option<At>,
+    /// Destinations that a worker sends to.
+    pub(crate) running_destinations: Count,
+    /// Destinations that answer with failures only.
+    pub(crate) broken_destinations: Count,
+    /// Triggers that are active.
+    pub(crate) active_triggers: Count,
+    /// Triggers that an operator, or nothing but failures, has paused.
+    pub(crate) paused_triggers: Count,
+    /// Triggers that make no events: their definition is broken.
+    pub(crate) broken_triggers: Count,
+}
+
 /// RabbitMQ, as its management API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -188,7 +220,7 @@ pub(crate) struct WorkerStatus {
     pub(crate) alive: bool,
     /// When its main loop last did or found something; null before it has, and while its switch is off.
     pub(crate) last_iteration_at: Option<String>,
-    /// Ids given, requests handed over or rows written since it started.
+    /// Ids given, jobs handed over, rows written or requests delivered since it started.
     pub(crate) processed: Option<i64>,
     /// The same a second, between its last two heartbeats.
     pub(crate) processed_per_second: Option<f64>,

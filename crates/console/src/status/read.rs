@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tenant_sync_core::outbox::{self, Fill};
+use tenant_sync_core::outbox::{self, Fill, RequestsFill};
 use tenant_sync_core::registry::targets::{self, Target};
 use tenant_sync_core::registry::{browse, tenancies};
 use tenant_sync_core::status::{self, TargetStatus, road};
@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::model::{
-    Count, Fleet, MappingProgress, Overview, PollerStatus, RelationStatus, SequencerStatus, TenancyStatus,
-    WorkerStatus,
+    Count, Fleet, MappingProgress, Overview, PollerStatus, RelationStatus, RequestsStatus, SequencerStatus,
+    TenancyStatus, WorkerStatus,
 };
 use crate::api::fusebox;
 use crate::http::{At, Problem};
@@ -30,12 +30,13 @@ const TENANCY_TARGETS: usize = 100;
 /// How everything is.
 pub(crate) async fn overview(console: &Console) -> Result<Overview, Problem> {
     let (queues, rest) = tokio::join!(console.queues.status(), rest(console));
-    let Rest { switches, sequencing, fill, workers, sync_engine, targets } = rest?;
+    let Rest { switches, sequencing, fill, requests, workers, sync_engine, targets } = rest?;
     Ok(Overview {
         at: At(OffsetDateTime::now_utc()),
         switches,
         sequencer: sequencer(sequencing),
         poller: poller(&fill),
+        requests: self::requests(&requests),
         queues,
         workers: workers.iter().map(worker).collect(),
         sync_engine,
@@ -47,6 +48,7 @@ struct Rest {
     switches: fusebox::Switches,
     sequencing: road::Sequencing,
     fill: Fill,
+    requests: RequestsFill,
     workers: Vec<road::WorkerLine>,
     sync_engine: Vec<MappingProgress>,
     targets: Fleet,
@@ -56,20 +58,22 @@ async fn rest(console: &Console) -> Result<Rest, Problem> {
     let (standing, behind) = tokio::try_join!(standing(console), behind(console))?;
     let Behind { fill, statuses, more } = behind;
     let states = [fill.pending, fill.later, fill.claimed, fill.running, fill.stale].iter().sum::<i64>();
-    let Standing { switches, sequencing, workers, highest, total: (total, counted), causes } = standing;
+    let Standing { switches, sequencing, requests, workers, highest, total: (total, counted), causes } =
+        standing;
     let targets = Fleet {
         total: Count { count: total, at_least: !counted },
         waiting: Count::up_to(outbox::COUNT_MAX, states),
         causes,
     };
     let sync_engine = sync_engine(console, &highest, &statuses, more);
-    Ok(Rest { switches, sequencing, fill, workers, sync_engine, targets })
+    Ok(Rest { switches, sequencing, fill, requests, workers, sync_engine, targets })
 }
 
 /// What is known of the whole.
 struct Standing {
     switches: fusebox::Switches,
     sequencing: road::Sequencing,
+    requests: RequestsFill,
     workers: Vec<road::WorkerLine>,
     highest: Vec<(String, i64)>,
     total: (i64, bool),
@@ -82,6 +86,7 @@ async fn standing(console: &Console) -> Result<Standing, Problem> {
     Ok(Standing {
         switches,
         sequencing: road::sequencing(&client, None).await?,
+        requests: outbox::requests_fill(&client).await?,
         workers: road::workers(&client).await?,
         highest: road::highest_watermarks(&client, VISITED_TARGETS).await?,
         total: browse::targets_about(&client).await?,
@@ -189,6 +194,24 @@ fn poller(fill: &Fill) -> PollerStatus {
         running: count(fill.running),
         stale: count(fill.stale),
         asks: count(fill.asks),
+    }
+}
+
+fn requests(fill: &RequestsFill) -> RequestsStatus {
+    let count = |n| Count::up_to(outbox::COUNT_MAX, n);
+    RequestsStatus {
+        waiting: count(fill.waiting),
+        oldest_waiting_at: fill.oldest_waiting_at.map(At),
+        dead: count(fill.dead),
+        due_destinations: count(fill.due),
+        oldest_due_at: fill.oldest_due_at.map(At),
+        queued_destinations: count(fill.queued),
+        queued_since: fill.queued_since.map(At),
+        running_destinations: count(fill.running),
+        broken_destinations: count(fill.broken_destinations),
+        active_triggers: count(fill.active_triggers),
+        paused_triggers: count(fill.paused_triggers),
+        broken_triggers: count(fill.broken_triggers),
     }
 }
 

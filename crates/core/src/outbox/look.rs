@@ -73,6 +73,75 @@ from (select r."dueAt", r."dueAt" <= now() as due, r."startedFulfillingAt" is no
     })
 }
 
+/// How many HTTP requests and destinations are in which state; each count at most [`COUNT_MAX`] + 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestsFill {
+    /// Requests that wait, for their first attempt or another one.
+    pub waiting: i64,
+    /// When the oldest of those that were counted was made.
+    pub oldest_waiting_at: Option<OffsetDateTime>,
+    /// Requests that were given up.
+    pub dead: i64,
+    /// Destinations that are due, and nobody has taken them up.
+    pub due: i64,
+    /// Due since, the oldest of them.
+    pub oldest_due_at: Option<OffsetDateTime>,
+    /// Destinations in RabbitMQ that no worker has begun.
+    pub queued: i64,
+    /// Since when the oldest of them is there.
+    pub queued_since: Option<OffsetDateTime>,
+    /// Destinations that a worker sends to.
+    pub running: i64,
+    /// Triggers that are active.
+    pub active_triggers: i64,
+    /// Triggers that an operator, or nothing but failures, has paused.
+    pub paused_triggers: i64,
+    /// Triggers that make no events: their definition is broken.
+    pub broken_triggers: i64,
+    /// Destinations that answer with failures only.
+    pub broken_destinations: i64,
+}
+
+const REQUESTS_FILL: &str = r#"
+select w.n, w.oldest, (
+           select count(*) from (select from "OutgoingRequest" r where r.kind = 'http' and r.state = 'dead' limit $1) q),
+       d.due, d.oldest, d.queued, d.since, d.running, t.active, t.paused, t.broken, (
+           select count(*) from (select from "HttpDestination" h where h."state" = 'broken' limit $1) q)
+from (select count(*) as n, min(q."createdAt") as oldest from (
+          select r."createdAt" from "OutgoingRequest" r where r.kind = 'http' and r.state = 'pending' limit $1) q) w,
+     (select count(*) filter (where q.due) as due, min(q."dueAt") filter (where q.due) as oldest,
+             count(*) filter (where q.queued) as queued, min(q."startedFulfillingAt") filter (where q.queued) as since,
+             count(*) filter (where q.running) as running
+      from (select r."dueAt", r."startedFulfillingAt", r."dueAt" <= now() as due,
+                   r."dueAt" > now() and r."startedFulfillingAt" is not null and r."runningSince" is null as queued,
+                   r."dueAt" > now() and r."runningSince" is not null as running
+            from "OutgoingRequest" r where r.kind = 'delivery' order by r."dueAt" limit $1) q) d,
+     (select count(*) filter (where q."state" = 'active') as active, count(*) filter (where q."state" = 'paused') as paused,
+             count(*) filter (where q."state" = 'broken') as broken
+      from (select h."state" from "HttpTrigger" h limit $1) q) t"#;
+
+/// Looks at the HTTP requests and their destinations.
+///
+/// # Errors
+/// Postgres does.
+pub async fn requests_fill<C: GenericClient>(client: &C) -> Result<RequestsFill, Error> {
+    let row = client.query_one(REQUESTS_FILL, &[&(COUNT_MAX + 1)]).await?;
+    Ok(RequestsFill {
+        waiting: row.try_get(0)?,
+        oldest_waiting_at: row.try_get(1)?,
+        dead: row.try_get(2)?,
+        due: row.try_get(3)?,
+        oldest_due_at: row.try_get(4)?,
+        queued: row.try_get(5)?,
+        queued_since: row.try_get(6)?,
+        running: row.try_get(7)?,
+        active_triggers: row.try_get(8)?,
+        paused_triggers: row.try_get(9)?,
+        broken_triggers: row.try_get(10)?,
+        broken_destinations: row.try_get(11)?,
+    })
+}
+
 /// Targets that something is to be done for, those that wait longest first; at most `limit`. A target without such a row
 /// has everything.
 ///

@@ -8,6 +8,7 @@ use tenant_sync_tests::ports::free_port;
 use tenant_sync_tests::proxy::Proxy;
 use tenant_sync_tests::stack::Stack;
 use tenant_sync_tests::wait::eventually;
+use tenant_sync_tests::worker::Setup;
 
 use super::SOON;
 
@@ -26,7 +27,7 @@ async fn it_starts_while_postgres_is_down_says_so_and_recovers() {
         .set("console.admin_keys", format!("ann:{}", Console::KEY))
         .allow("waiting for")
         .allow("cannot")
-        .allow("folding activity fails")
+        .allow("trying again")
         .spawn();
     let key = vec![format!("Authorization: Bearer {}", Console::KEY)];
     let path = format!("{}/fusebox", Console::SYNC);
@@ -62,7 +63,8 @@ async fn it_refuses_to_start_without_keys_and_never_shows_one() {
     let stack = Stack::start().await;
     for (keys, says) in [
         ("", "console.admin_keys is empty"),
-        ("ann:short-hunter2", "console.admin_keys: the key \"ann\" (entry 1)"),
+        ("ann:", "console.admin_keys: the key \"ann\" (entry 1)"),
+        (":hunter2hunter2hunter2", "console.admin_keys: the name of entry 1"),
         ("hunter2hunter2hunter2", "entry 1 is not of the form name:key"),
     ] {
         let setup = stack.worker("console").set("console.listen", format!("127.0.0.1:{}", free_port()));
@@ -71,6 +73,24 @@ async fn it_refuses_to_start_without_keys_and_never_shows_one() {
         let text = worker.logs().lines().join("\n").replace("\\\"", "\"");
         assert!(text.contains(says) && !text.contains("hunter2"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_short_key_works_and_is_warned_of() {
+    let stack = Stack::start().await;
+    let short = |setup: Setup| setup.set("console.admin_keys", "ann:hunter2").allow("can be guessed");
+    let mut console = Console::start_with(&stack, short).await;
+    let bearer = ["Authorization: Bearer hunter2"];
+    let path = format!("{}/fusebox", Console::SYNC);
+    assert_eq!(console.raw("GET", &path, &bearer, "").await.status, 200);
+    let text = console.worker.logs().lines().join("\n").replace("\\\"", "\"");
+    let warned = text.lines().filter(|line| line.contains("WARN")).collect::<Vec<_>>();
+    assert!(
+        matches!(warned[..], [one] if one.contains("the key \"ann\" is shorter than 16 characters")),
+        "{text}"
+    );
+    assert!(text.contains("openssl rand -hex 32") && !text.contains("hunter2"), "{text}");
+    console.worker.terminate().await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use tenant_sync_tests::console::Console;
+use tenant_sync_tests::receiver::Receiver;
 use tenant_sync_tests::stack::Stack;
 use tenant_sync_tests::tenant::Tenant;
 use tenant_sync_tests::wait::eventually;
@@ -13,7 +14,11 @@ use super::SOON;
 async fn it_shows_the_whole_road_and_each_target() {
     let stack = Stack::start().await;
     let _workers = stack.start_workers().await;
+    let _request_worker = stack.request_worker().start().await;
     let console = Console::start(&stack).await;
+    let receiver = Receiver::start().await;
+    plain_http_is_allowed(&stack).await;
+    stack.internal().sql(&format!("select enqueue_http_request('{}')", receiver.url())).await;
     let tenant = Tenant::create(&stack).await;
     let target = tenant.target(stack.external(0)).add().await;
     tenant.users(1, 50).await;
@@ -32,7 +37,7 @@ async fn it_shows_the_whole_road_and_each_target() {
         let counted = |queue: &Value| queue["depth"].is_number();
         let known =
             status["queues"]["queues"].as_array().is_some_and(|q| q.len() == 4 && q.iter().all(counted));
-        if known && ["sequencer", "poller", "sync-worker"].iter().all(|kind| told(kind)) {
+        if known && ["sequencer", "poller", "sync-worker", "request-worker"].iter().all(|kind| told(kind)) {
             Ok(status)
         } else {
             Err(status.to_string())
@@ -49,6 +54,7 @@ async fn it_shows_the_whole_road_and_each_target() {
     let highest = relations.iter().find(|r| r["relation"] == "ProjectUser").expect("users");
     let known = r#"select max("sequenceId") from "ProjectUser""#;
     assert_eq!(highest["highestSequenceId"].to_string(), stack.internal().value(known).await);
+    assert_eq!(status["requests"]["waiting"], json!({ "count": 0, "atLeast": false }));
     assert_eq!(users["rowsBehind"], json!({ "count": 0, "atLeast": false }));
     assert!(users["highestSequenceId"].as_i64() >= Some(50), "{users}");
     let line = &status["externalDatabases"][0];
@@ -73,6 +79,52 @@ async fn it_shows_the_whole_road_and_each_target() {
     let deleted = relations.iter().find(|r| r["relation"] == "DeletedRow").expect("tombstones");
     let known = r#"select max("sequenceId") from "DeletedRow""#;
     assert_eq!(deleted["highestSequenceId"].to_string(), stack.internal().value(known).await);
+}
+
+async fn plain_http_is_allowed(stack: &Stack) {
+    eventually(SOON, "the poller to say what is accepted", async || {
+        let says = stack.internal().value(r#"select "allowHttp" from "HttpSettings""#).await;
+        if says == "t" { Ok(()) } else { Err(says) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_what_they_wait_for() {
+    let stack = Stack::start().await;
+    let console = Console::start(&stack).await;
+    let count = |n: i64| json!({ "count": n, "atLeast": false });
+    let requests = console.get("…/status").await["requests"].clone();
+    assert_eq!((&requests["waiting"], &requests["oldestWaitingAt"]), (&count(0), &json!(null)), "{requests}");
+    let post = r#"select enqueue_http_request('https://example.com/hook', body => '{}'::text)"#;
+    let oldest = stack.internal().value(post).await;
+    stack.internal().sql(&format!("{post}; {post};")).await;
+    stack
+        .internal()
+        .sql(&format!(
+            r#"
+update "OutgoingRequest" set "createdAt" = '2020-01-02 03:04:05Z' where id = '{oldest}';
+update "OutgoingRequest" set state = 'dead', "diedAt" = now() where kind = 'http' and id = (
+    select id from "OutgoingRequest" where kind = 'http' and id <> '{oldest}' limit 1);
+insert into "OutgoingRequest" (kind, "destinationId")
+select 'delivery', "destinationId" from "OutgoingRequest" where id = '{oldest}';"#
+        ))
+        .await;
+    let requests = console.get("…/status").await["requests"].clone();
+    assert_eq!((&requests["waiting"], &requests["dead"]), (&count(2), &count(1)), "{requests}");
+    assert_eq!(requests["dueDestinations"], count(1), "{requests}");
+    let at = requests["oldestWaitingAt"].as_str().unwrap_or_default();
+    assert!(at.starts_with("2020-01-02T03:04:05"), "{requests}");
+    let started = r#"update "OutgoingRequest" set "startedFulfillingAt" = now(), "dueAt" = now() + interval '1 hour'
+                     where kind = 'delivery'"#;
+    stack.internal().sql(started).await;
+    let requests = console.get("…/status").await["requests"].clone();
+    assert_eq!(
+        (&requests["dueDestinations"], &requests["queuedDestinations"]),
+        (&count(0), &count(1)),
+        "{requests}"
+    );
+    assert!(requests["queuedSince"].is_string(), "{requests}");
 }
 
 #[tokio::test]

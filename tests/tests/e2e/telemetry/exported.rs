@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tenant_sync_core::worker::Kind;
 use tenant_sync_core::worker::metrics::catalog::{self, Metric, Shape};
+use tenant_sync_tests::console::Console;
 use tenant_sync_tests::stack::{Stack, Workers};
 use tenant_sync_tests::tenant::{SOON, Tenant};
 use tenant_sync_tests::wait::eventually;
@@ -56,12 +57,13 @@ fn check(kind: Kind, text: &str) {
     }
 }
 
-async fn pages(workers: &Workers, request_worker: &Worker) -> [(Kind, String); 4] {
+async fn pages(workers: &Workers, request_worker: &Worker, console: &Console) -> [(Kind, String); 5] {
     [
         (Kind::Sequencer, workers.sequencer.metrics().await),
         (Kind::Poller, workers.poller.metrics().await),
         (Kind::SyncWorker, workers.sync_worker.metrics().await),
         (Kind::RequestWorker, request_worker.metrics().await),
+        (Kind::Console, console.worker.metrics().await),
     ]
 }
 
@@ -70,8 +72,9 @@ async fn workers_export_what_the_catalogue_lists_and_nothing_else() {
     let stack = Stack::start().await;
     let workers = stack.start_workers().await;
     let request_worker = stack.request_worker().start().await;
+    let console = Console::start(&stack).await;
     // Counters are there before anything has happened.
-    for (kind, text) in pages(&workers, &request_worker).await {
+    for (kind, text) in pages(&workers, &request_worker, &console).await {
         for metric in catalog::ALL.iter().filter(|m| m.by.contains(&kind) && m.shape == Shape::Counter) {
             assert!(text.contains(&format!("# TYPE {} counter", metric.name)), "{kind}: {}", metric.name);
         }
@@ -86,7 +89,7 @@ async fn workers_export_what_the_catalogue_lists_and_nothing_else() {
         target.caught_up().await;
     }
     eventually(SOON, "every metric to be exported", async || {
-        let pages = pages(&workers, &request_worker).await;
+        let pages = pages(&workers, &request_worker, &console).await;
         let missing: Vec<_> = catalog::ALL
             .iter()
             .filter(|metric| {
@@ -100,7 +103,7 @@ async fn workers_export_what_the_catalogue_lists_and_nothing_else() {
         if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?}")) }
     })
     .await;
-    for (kind, text) in pages(&workers, &request_worker).await {
+    for (kind, text) in pages(&workers, &request_worker, &console).await {
         check(kind, &text);
         for tenant in &tenants {
             assert!(!text.contains(&tenant.id().to_string()), "{kind} has series of a tenant");

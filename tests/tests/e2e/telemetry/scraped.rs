@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tenant_sync_tests::console::Console;
 use tenant_sync_tests::pids::project_root;
 use tenant_sync_tests::prometheus::{Prometheus, is_installed};
 use tenant_sync_tests::receiver::Receiver;
-use tenant_sync_tests::stack::Stack;
+use tenant_sync_tests::stack::{Stack, Workers};
 use tenant_sync_tests::tenant::{SOON, Tenant};
 use tenant_sync_tests::wait::eventually;
 
@@ -22,6 +23,7 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
     let stack = Stack::start().await;
     let mut workers = stack.start_workers().await;
     let mut request_worker = stack.request_worker().start().await;
+    let mut console = Console::start(&stack).await;
     let tenant = Tenant::create(&stack).await;
     let target = tenant.target(stack.external(0)).add().await;
     target.caught_up().await;
@@ -32,14 +34,11 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
         ("poller", workers.poller.health_address()),
         ("sync-worker", workers.sync_worker.health_address()),
         ("request-worker", request_worker.health_address()),
+        ("console", console.worker.health_address()),
     ];
     let prometheus = Prometheus::start(stack.scratch().path(), &targets, &rules).await;
     let receiver = Receiver::start().await;
-    eventually(SOON, "the poller to say what is accepted", async || {
-        let says = stack.internal().value(r#"select "allowHttp" from "HttpSettings""#).await;
-        if says == "t" { Ok(()) } else { Err(says) }
-    })
-    .await;
+    plain_http_is_allowed(&stack).await;
     stack.internal().sql(&format!("select enqueue_http_request('{}')", receiver.url())).await;
     for round in 0..20 {
         tenant.user(&format!("user {round}")).await;
@@ -77,8 +76,8 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
     assert!(lag >= 1.0, "{lag}");
 
     // Nobody is left who could tell: the alert about age begins to count.
-    for worker in [&mut workers.sequencer, &mut workers.poller, &mut workers.sync_worker, &mut request_worker]
-    {
+    let Workers { sequencer, poller, sync_worker } = &mut workers;
+    for worker in [sequencer, poller, sync_worker, &mut request_worker, &mut console.worker] {
         worker.kill9();
     }
     eventually(Duration::from_secs(30), "the first alert", async || {
@@ -96,6 +95,14 @@ async fn understands_all_of(prometheus: &Prometheus, dashboard: &str) {
         let asked = expression.replace("$__rate_interval", "1m");
         prometheus.query(&asked).await.unwrap_or_else(|error| panic!("{asked}: {error}"));
     }
+}
+
+async fn plain_http_is_allowed(stack: &Stack) {
+    eventually(SOON, "the poller to say what is accepted", async || {
+        let says = stack.internal().value(r#"select "allowHttp" from "HttpSettings""#).await;
+        if says == "t" { Ok(()) } else { Err(says) }
+    })
+    .await;
 }
 
 async fn rules_of(prometheus: &Prometheus) -> Result<Vec<Value>, String> {

@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) taken: i64,
     /// Of those, the ones whose lease is over.
     pub(crate) lapsed: i64,
+    /// HTTP requests.
+    pub(crate) requests: Requests,
     pub(crate) queues: Broker,
     pub(crate) workers: Vec<Running>,
     /// How many targets are in each state.
@@ -34,6 +36,7 @@ pub(crate) struct Switched {
     pub(crate) sequencer: bool,
     pub(crate) poller: bool,
     pub(crate) sync_engine: bool,
+    pub(crate) requests: bool,
 }
 
 /// Something that waits.
@@ -44,6 +47,26 @@ pub(crate) struct Waiting {
     pub(crate) at_least: bool,
     /// How long the oldest has waited.
     pub(crate) oldest: Option<Duration>,
+}
+
+/// How HTTP requests stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Requests {
+    /// Requests that wait.
+    pub(crate) waiting: Waiting,
+    /// Requests that were given up.
+    pub(crate) dead: Waiting,
+    /// Destinations that are due and that nobody took up.
+    pub(crate) due: Waiting,
+    /// Destinations in RabbitMQ that no worker has begun.
+    pub(crate) queued: Waiting,
+    /// Destinations that a worker sends to.
+    pub(crate) running: i64,
+    /// Destinations that answer with failures only.
+    pub(crate) broken_destinations: i64,
+    pub(crate) active_triggers: i64,
+    pub(crate) paused_triggers: i64,
+    pub(crate) broken_triggers: i64,
 }
 
 /// What is known of RabbitMQ.
@@ -99,6 +122,8 @@ pub(crate) struct Rates {
     pub(crate) jobs: Option<f64>,
     /// Rows written to targets.
     pub(crate) rows: Option<f64>,
+    /// HTTP requests that arrived.
+    pub(crate) requests: Option<f64>,
 }
 
 impl Facts {

@@ -16,6 +16,8 @@ pub(super) const DUE_TOO_LONG: Duration = Duration::from_secs(60);
 pub(super) const BEHIND: Duration = Duration::from_secs(60);
 /// Causes that the first page tells of; the page of targets has them all.
 const CAUSES_MAX: usize = 4;
+/// A destination lies in RabbitMQ for milliseconds if a worker has a place for it, and for a claim's lease at most.
+pub(super) const QUEUED_TOO_LONG: Duration = Duration::from_secs(30);
 
 /// A worker that the road needs, or a switch of it.
 pub(super) struct Step<'a> {
@@ -77,6 +79,25 @@ impl<'a> Step<'a> {
         }
     }
 
+    pub(super) fn request_workers(facts: &'a Facts) -> Self {
+        let (waiting, queued) = (facts.requests.waiting, facts.requests.queued);
+        let noun = if waiting.count == 1 { "HTTP request waits" } else { "HTTP requests wait" };
+        Self {
+            kind: "request-worker",
+            name: "sending of HTTP requests",
+            on: facts.switches.requests,
+            waits: (waiting.count > 0)
+                .then(|| (format!("{} {noun}", counted(waiting.count, waiting.at_least)), queued.oldest)),
+            patience: QUEUED_TOO_LONG,
+            facts,
+        }
+    }
+
+    /// Who sends no HTTP requests needs no request worker.
+    pub(super) fn is_needed(&self) -> bool {
+        self.kind != "request-worker" || self.waits.is_some()
+    }
+
     pub(super) fn standing(&self) -> Standing {
         if !self.on {
             Standing::Off
@@ -108,6 +129,7 @@ impl<'a> Step<'a> {
         let to_switches = Some(("#switches-title".to_owned(), "To the switches"));
         let to_workers = Some(("#workers-title".to_owned(), "To the workers"));
         let (level, what, advice, link) = match self.standing() {
+            _ if !self.is_needed() && self.on => return None,
             Standing::Runs => return None,
             Standing::Off => (
                 Level::Off,
@@ -138,6 +160,8 @@ pub(super) fn verdict(facts: &Facts) -> Verdict {
     let mut problems: Vec<Problem> = steps.iter().filter_map(Step::problem).collect();
     let halted = !problems.is_empty();
     let all_off = problems.iter().all(|problem| problem.level == Level::Off);
+    problems.extend(Step::request_workers(facts).problem());
+    problems.extend(of_requests(facts));
     problems.extend(broker(facts));
     problems.extend(lapsed(facts));
     problems.extend(of_targets(facts));
@@ -235,6 +259,45 @@ fn of_targets(facts: &Facts) -> Vec<Problem> {
         .collect()
 }
 
+/// What has to be looked at of HTTP requests. Changes flow all the same.
+fn of_requests(facts: &Facts) -> Vec<Problem> {
+    let requests = facts.requests;
+    let problem = |what: String, advice: &str, href: &str| Problem {
+        level: Level::Warn,
+        what,
+        advice: advice.to_owned(),
+        link: Some((href.to_owned(), "Show them")),
+    };
+    let mut problems = Vec::new();
+    if requests.due.oldest.is_some_and(|oldest| oldest > DUE_TOO_LONG) {
+        problems.push(problem(
+            format!(
+                "{} due and nobody takes them up",
+                things(requests.due.count, "endpoint is", "endpoints are")
+            ),
+            "The poller hands them to RabbitMQ: look at its switch and its log.",
+            "/requests?state=pending",
+        ));
+    }
+    if requests.dead.count > 0 {
+        let dead = counted(requests.dead.count, requests.dead.at_least);
+        let noun = if requests.dead.count == 1 { "request was" } else { "requests were" };
+        problems.push(problem(
+            format!("{dead} HTTP {noun} given up"),
+            "Their last failure says why; they can be sent again.",
+            "/requests?state=dead",
+        ));
+    }
+    if requests.broken_triggers > 0 {
+        problems.push(problem(
+            format!("{} broken", things(requests.broken_triggers, "trigger is", "triggers are")),
+            "They make no events: tenant-sync trigger show tells why.",
+            "/requests",
+        ));
+    }
+    problems
+}
+
 fn behind(facts: &Facts) -> Option<Problem> {
     let lag = facts.lag.filter(|lag| lag.p99 > BEHIND)?;
     Some(Problem {
@@ -266,7 +329,7 @@ pub(crate) fn cause(class: &str, targets: i64, chosen: Option<&str>) -> Cause {
 mod tests {
     use time::OffsetDateTime;
 
-    use super::super::facts::{Depth, Lag, Rates, Running, Switched, Waiting};
+    use super::super::facts::{Depth, Lag, Rates, Requests, Running, Switched, Waiting};
     use super::*;
 
     fn running(kind: &str) -> Running {
@@ -286,11 +349,12 @@ mod tests {
     fn good() -> Facts {
         Facts {
             now: OffsetDateTime::UNIX_EPOCH,
-            switches: Switched { sequencer: true, poller: true, sync_engine: true },
+            switches: Switched { sequencer: true, poller: true, sync_engine: true, requests: true },
             unsequenced: Waiting { count: 3, at_least: false, oldest: Some(Duration::from_millis(40)) },
             due: Waiting::default(),
             taken: 2,
             lapsed: 0,
+            requests: Requests::default(),
             queues: Broker::Queues(Vec::new()),
             workers: ["sequencer", "poller", "sync-worker"].map(running).to_vec(),
             states: vec![("ok".to_owned(), 10), ("paused".to_owned(), 1)],
@@ -344,6 +408,41 @@ mod tests {
         facts.unsequenced = waits(250);
         let advice = verdict(&facts).problems.remove(0).advice;
         assert!(advice.starts_with("12 changes wait for an id, the oldest for 4 min."), "{advice}");
+    }
+
+    #[test]
+    fn requests_do_not_stop_changes_and_are_told_of() {
+        let waits =
+            |seconds| Waiting { count: 3, at_least: false, oldest: Some(Duration::from_secs(seconds)) };
+        assert_eq!(judged(|_| ()).2, [""; 0], "who sends nothing needs no worker for it");
+        let (level, headline, problems) = judged(|facts| facts.requests.waiting = waits(5));
+        assert_eq!((level, headline.as_str()), (Level::Warn, "Changes flow, with something to look at"));
+        assert_eq!(problems, ["No request-worker runs"]);
+        let with_worker = |facts: &mut Facts| {
+            facts.workers.push(running("request-worker"));
+            facts.requests.waiting = waits(90_000);
+        };
+        assert_eq!(judged(with_worker).2, [""; 0], "it may wait for its next attempt");
+        let stuck = judged(|facts| {
+            with_worker(facts);
+            facts.requests.queued = waits(31);
+        });
+        assert_eq!(stuck.2, ["The request-worker does not get on"]);
+        let off = judged(|facts| facts.switches.requests = false);
+        assert_eq!(off.2, ["The sending of HTTP requests is switched off"]);
+        let rest = judged(|facts| {
+            facts.requests.due = waits(61);
+            facts.requests.dead = Waiting { count: 1, ..Waiting::default() };
+            facts.requests.broken_triggers = 2;
+        });
+        assert_eq!(
+            rest.2,
+            [
+                "3 endpoints are due and nobody takes them up",
+                "1 HTTP request was given up",
+                "2 triggers are broken"
+            ]
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::facts::{Broker, Depth, Facts, Lag, Rates, Running, Switched, Waiting};
+use super::facts::{Broker, Depth, Facts, Lag, Rates, Requests, Running, Switched, Waiting};
 use crate::http::At;
 use crate::status::model::{Count, Overview, QueueStatus, WorkerStatus};
 
@@ -32,17 +32,24 @@ pub(super) fn facts(overview: &Overview, lag: Option<Lag>) -> Facts {
             sequencer: overview.switches.sequencer_enabled,
             poller: overview.switches.poller_enabled,
             sync_engine: overview.switches.sync_engine_enabled,
+            requests: overview.switches.requests_enabled,
         },
         unsequenced,
         due: waiting(poller.pending, poller.oldest_pending_at, now),
         taken: poller.claimed.count + poller.running.count,
         lapsed: poller.stale.count,
+        requests: requests(overview),
         queues: broker(overview),
         workers: overview.workers.iter().map(worker).collect(),
         states: states(overview),
         causes: causes(overview),
         lag,
-        rates: Rates { changes: rate("sequencer"), jobs: rate("poller"), rows: rate("sync-worker") },
+        rates: Rates {
+            changes: rate("sequencer"),
+            jobs: rate("poller"),
+            rows: rate("sync-worker"),
+            requests: rate("request-worker"),
+        },
     }
 }
 
@@ -52,6 +59,21 @@ fn since(now: OffsetDateTime, at: At) -> Duration {
 
 fn waiting(count: Count, oldest: Option<At>, now: OffsetDateTime) -> Waiting {
     Waiting { count: count.count, at_least: count.at_least, oldest: oldest.map(|at| since(now, at)) }
+}
+
+fn requests(overview: &Overview) -> Requests {
+    let (now, requests) = (overview.at.0, &overview.requests);
+    Requests {
+        waiting: waiting(requests.waiting, requests.oldest_waiting_at, now),
+        dead: waiting(requests.dead, None, now),
+        due: waiting(requests.due_destinations, requests.oldest_due_at, now),
+        queued: waiting(requests.queued_destinations, requests.queued_since, now),
+        running: requests.running_destinations.count,
+        broken_destinations: requests.broken_destinations.count,
+        active_triggers: requests.active_triggers.count,
+        paused_triggers: requests.paused_triggers.count,
+        broken_triggers: requests.broken_triggers.count,
+    }
 }
 
 fn broker(overview: &Overview) -> Broker {
@@ -74,10 +96,11 @@ fn broker(overview: &Overview) -> Broker {
 
 fn worker(worker: &WorkerStatus) -> Running {
     let unit = match worker.kind.as_str() {
-        "sequencer" => "ids/s",
-        "poller" => "jobs/s",
-        "sync-worker" => "rows/s",
-        _ => "requests/s",
+        "sequencer" => Some("ids/s"),
+        "poller" => Some("jobs/s"),
+        "sync-worker" => Some("rows/s"),
+        "request-worker" => Some("requests/s"),
+        _ => None,
     };
     let last = worker.last_iteration_at.as_deref();
     Running {
@@ -88,7 +111,7 @@ fn worker(worker: &WorkerStatus) -> Running {
         seen_at: worker.last_seen_at.0,
         alive: worker.alive,
         last_iteration_at: last.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok()),
-        throughput: worker.processed_per_second.map(|rate| (rate, unit)),
+        throughput: worker.processed_per_second.zip(unit),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The first page: the road as a picture, the last hour, the switches.
 
+mod branch;
 pub(super) mod facts;
 pub(super) mod judge;
 mod load;
@@ -69,6 +70,7 @@ fn page(facts: &Facts, changes: Vec<Change>, switched: Option<(time::OffsetDateT
         now: facts.now,
         verdict: judge::verdict(facts),
         road: road::road(facts),
+        branch: branch::branch(facts),
         figures: figures(facts),
         states: States { counts: facts.states.clone() },
         causes: judge::causes(facts, None),

@@ -44,11 +44,11 @@ fn plain(name: &'static str) -> Station {
 }
 
 /// Whether something waits at a step that does not work.
-fn halts(step: &Step<'_>) -> bool {
+pub(super) fn halts(step: &Step<'_>) -> bool {
     step.standing() != Standing::Runs && step.waits.is_some()
 }
 
-fn flow(rate: Option<f64>, unit: &'static str, stuck: bool) -> Flow {
+pub(super) fn flow(rate: Option<f64>, unit: &'static str, stuck: bool) -> Flow {
     let state = match rate {
         _ if stuck => FlowState::Stuck,
         Some(rate) if rate > 0.0 => FlowState::Moving,
@@ -57,15 +57,15 @@ fn flow(rate: Option<f64>, unit: &'static str, stuck: bool) -> Flow {
     Flow { rate: rate.map(short), unit, state }
 }
 
-fn running(facts: &Facts, kind: &str) -> String {
+pub(super) fn running(facts: &Facts, kind: &str) -> String {
     facts.running(kind).to_string()
 }
 
-fn age(oldest: Option<Duration>) -> String {
+pub(super) fn age(oldest: Option<Duration>) -> String {
     oldest.map_or_else(|| "none".to_owned(), span)
 }
 
-fn waiting(waiting: Waiting) -> String {
+pub(super) fn waiting(waiting: Waiting) -> String {
     counted(waiting.count, waiting.at_least)
 }
 
@@ -80,7 +80,7 @@ fn station(
     Station { name, href: Some("#workers-title"), level: Some(level), why, facts }
 }
 
-fn standing(step: &Step<'_>) -> ((Level, &'static str), Option<String>) {
+pub(super) fn standing(step: &Step<'_>) -> ((Level, &'static str), Option<String>) {
     match step.standing() {
         Standing::Runs => ((Level::Good, "runs"), None),
         Standing::Off => ((Level::Off, "off"), Some("Switched off in the fusebox".to_owned())),

@@ -14,6 +14,8 @@ pub(crate) struct Overview {
     pub(crate) now: OffsetDateTime,
     pub(crate) verdict: Verdict,
     pub(crate) road: Road,
+    /// What HTTP requests take.
+    pub(crate) branch: Road,
     pub(crate) figures: Vec<Figure>,
     pub(crate) states: States,
     pub(crate) causes: Vec<Cause>,
@@ -111,6 +113,7 @@ pub(crate) fn regions(page: &Overview) -> Vec<(&'static str, Markup)> {
     vec![
         ("verdict", verdict(page)),
         ("road", road::road(&page.road)),
+        ("branch", road::branch(&page.branch)),
         ("figures", figures(page)),
         ("targets", targets(page)),
         ("workers", workers(page)),
@@ -128,6 +131,8 @@ pub(crate) fn content(page: &Overview, charts: &[Lines], switches: &[Switch]) ->
         section.card aria-labelledby="road-title" {
             div.card-head { h2 #road-title { "The road of a change" } p.muted { "As of the last seconds" } }
             (live("road"))
+            h3.branch-title { "The branch of HTTP requests" }
+            (live("branch"))
         }
         div.columns {
             section.card aria-labelledby="figures-title" { h2 #figures-title { "Right now" } (live("figures")) }

@@ -44,13 +44,20 @@ pub(crate) struct Road {
 }
 
 pub(crate) fn road(road: &Road) -> Markup {
+    html! { ol.road { (stretches(road)) } }
+}
+
+/// A shorter one.
+pub(crate) fn branch(road: &Road) -> Markup {
+    html! { ol.road.branch { (stretches(road)) } }
+}
+
+fn stretches(road: &Road) -> Markup {
     html! {
-        ol.road {
             @for (at, station) in road.stations.iter().enumerate() {
                 (self::station(station))
                 @if let Some(flow) = road.flows.get(at) { (self::flow(flow)) }
             }
-        }
     }
 }
 

@@ -120,7 +120,9 @@ const OBSERVERS: &[Kind] = &[Kind::Sequencer, Kind::Poller];
 const BOTH_ENDS: &[Kind] = &[Kind::Poller, Kind::SyncWorker, Kind::RequestWorker];
 const REQUEST_WORKER: &[Kind] = &[Kind::RequestWorker];
 const CONSUMERS: &[Kind] = &[Kind::SyncWorker, Kind::RequestWorker];
-const EVERYBODY: &[Kind] = &[Kind::Sequencer, Kind::Poller, Kind::SyncWorker, Kind::RequestWorker];
+const CONSOLE: &[Kind] = &[Kind::Console];
+const EVERYBODY: &[Kind] =
+    &[Kind::Sequencer, Kind::Poller, Kind::SyncWorker, Kind::RequestWorker, Kind::Console];
 const LANE: Label = ("lane", Values::Of(&["live", "bulk", "requests"]));
 
 const fn metric(
@@ -404,17 +406,24 @@ pub const ALL: &[Metric] = &[
         "Destinations of HTTP requests, by the state of their breaker",
     ),
     metric(
+        "tenant_sync_console_logins_total",
+        Counter,
+        CONSOLE,
+        &[("outcome", Values::Of(&["accepted", "refused", "delayed"]))],
+        "Keys that were shown to the console: sessions begun, wrong keys, and addresses that have to wait",
+    ),
+    metric(
         "tenant_sync_workers",
         Gauge,
         OBSERVERS,
-        &[("worker", Values::Of(&["sequencer", "poller", "sync-worker", "request-worker"]))],
+        &[("worker", Values::Of(&["sequencer", "poller", "sync-worker", "request-worker", "console"]))],
         "Workers that were seen in the last 30 seconds",
     ),
     metric(
         "tenant_sync_heartbeat_age_seconds",
         Gauge,
         OBSERVERS,
-        &[("worker", Values::Of(&["sequencer", "poller", "sync-worker", "request-worker"]))],
+        &[("worker", Values::Of(&["sequencer", "poller", "sync-worker", "request-worker", "console"]))],
         "Time since any worker of a kind was seen; NaN if none was in a day, or all said goodbye",
     ),
     metric(
@@ -444,7 +453,7 @@ pub const ALL: &[Metric] = &[
         Gauge,
         EVERYBODY,
         &[
-            ("worker", Values::Of(&["sequencer", "poller", "sync-worker", "request-worker"])),
+            ("worker", Values::Of(&["sequencer", "poller", "sync-worker", "request-worker", "console"])),
             ("version", Values::Version),
         ],
         "1 for the program that runs",
