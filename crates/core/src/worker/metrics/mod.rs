@@ -1,6 +1,7 @@
 //! Metrics in Prometheus' text format. One recorder for the process, whoever asks for it.
 
 pub mod catalog;
+mod metric;
 
 use std::sync::OnceLock;
 use std::time::Duration;
