@@ -45,12 +45,14 @@ comment on function note_user() is 'Notes whose row was changed, under both keys
 
 -- Updates by row, with a condition: the sequencer's pass, which updates every row once more, passes by.
 create trigger "note_user_on_update" after update on "ProjectUser" for each row
-    when ((old."lastActiveAt", old."signedUpAt", old."createdAt", old."isAnonymous", old."displayName", old."projectUserId", old."tenancyId")
-          is distinct from
-          (new."lastActiveAt", new."signedUpAt", new."createdAt", new."isAnonymous", new."displayName", new."projectUserId", new."tenancyId"))
+    when (old."lastActiveAt" is distinct from new."lastActiveAt" or old."signedUpAt" is distinct from new."signedUpAt"
+          or old."createdAt" is distinct from new."createdAt" or old."isAnonymous" is distinct from new."isAnonymous"
+          or old."displayName" is distinct from new."displayName" or old."projectUserId" is distinct from new."projectUserId"
+          or old."tenancyId" is distinct from new."tenancyId")
     execute function note_user();
 create trigger "note_user_on_update" after update on "ContactChannel" for each row
-    when ((old."value", old."projectUserId", old."tenancyId") is distinct from (new."value", new."projectUserId", new."tenancyId"))
+    when (old."value" is distinct from new."value" or old."projectUserId" is distinct from new."projectUserId"
+          or old."tenancyId" is distinct from new."tenancyId")
     execute function note_user();
 create trigger "note_users_on_insert" after insert on "ProjectUser" referencing new table as touched
     for each statement execute function note_users();
