@@ -308,7 +308,8 @@ create or replace function tracking_refusal(relation oid) returns text
             'SequencerPass', 'SequencerBacklog', 'ParkedRow', 'SequencedRelation', 'SequencedDependency', 'TombstonePurge',
             'DeletedRow', 'ChangedRow', 'Fusebox', 'WorkerHeartbeat', 'CacheEntry', 'SyncSample', 'TrackedTable',
             'TrackingFault', 'TrackingWatch', 'HttpTable', 'HttpRule', 'HttpTrigger', 'HttpDestination',
-            'HttpAttempt', 'HttpFault', 'HttpSettings', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event', 'EventIpInfo', 'AuthMethod')
+            'HttpAttempt', 'HttpFault', 'HttpSettings', 'AuditEntry', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event',
+            'EventIpInfo', 'AuthMethod', 'UserFeed', 'UserActivity', 'UserSearch', 'UserActivityDay', 'ActivityDay', 'ActivityFold')
             then 'is one of tenant-sync''s own: track a table of your application'
         when c.relispartition then format('is a partition: track %s, of which it is a part',
             pg_partition_root(c.oid)::regclass)

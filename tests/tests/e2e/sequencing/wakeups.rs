@@ -96,7 +96,7 @@ async fn a_worker_that_finishes_while_a_pass_asks_again_loses_nothing() {
     assert_eq!(asked_after_a_finish_during_the_pass(&source).await, (Finished::AskedAgain, true));
 
     let source = Source::new().await;
-    let guard = r#"do update set "counter" = "OutgoingRequest"."counter" + 1"#;
+    let guard = r#"do update set "counter" = "OutgoingRequest"."counter" + 1, "traceparent" = excluded."traceparent""#;
     source.without("build_sequencer", guard, "do nothing").await;
     assert_eq!(
         asked_after_a_finish_during_the_pass(&source).await,
