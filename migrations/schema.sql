@@ -3113,7 +3113,8 @@ CREATE FUNCTION public.tracking_refusal(relation oid) RETURNS text
             'SequencerPass', 'SequencerBacklog', 'ParkedRow', 'SequencedRelation', 'SequencedDependency', 'TombstonePurge',
             'DeletedRow', 'ChangedRow', 'Fusebox', 'WorkerHeartbeat', 'CacheEntry', 'SyncSample', 'TrackedTable',
             'TrackingFault', 'TrackingWatch', 'HttpTable', 'HttpRule', 'HttpTrigger', 'HttpDestination',
-            'HttpAttempt', 'HttpFault', 'HttpSettings', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event', 'EventIpInfo', 'AuthMethod')
+            'HttpAttempt', 'HttpFault', 'HttpSettings', 'AuditEntry', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event',
+            'EventIpInfo', 'AuthMethod', 'UserFeed', 'UserActivity', 'UserSearch', 'UserActivityDay', 'ActivityDay', 'ActivityFold')
             then 'is one of tenant-sync''s own: track a table of your application'
         when c.relispartition then format('is a partition: track %s, of which it is a part',
             pg_partition_root(c.oid)::regclass)
@@ -4522,11 +4523,11 @@ CREATE INDEX "WorkerHeartbeat_lastSeenAt" ON public."WorkerHeartbeat" USING btre
 
 CREATE TRIGGER default_tenant_key BEFORE INSERT OR UPDATE ON public."Tenancy" FOR EACH ROW WHEN ((new."tenantKey" IS NULL)) EXECUTE FUNCTION public.default_tenant_key();
 
-CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."ContactChannel" FOR EACH ROW WHEN ((((old.value IS DISTINCT FROM new.value) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId")) OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
+CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."ContactChannel" FOR EACH ROW WHEN (((old.value IS DISTINCT FROM new.value) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId") OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
 
 ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_user_on_update;
 
-CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."ProjectUser" FOR EACH ROW WHEN ((((((((old."lastActiveAt" IS DISTINCT FROM new."lastActiveAt") OR (old."signedUpAt" IS DISTINCT FROM new."signedUpAt")) OR (old."createdAt" IS DISTINCT FROM new."createdAt")) OR (old."isAnonymous" IS DISTINCT FROM new."isAnonymous")) OR (old."displayName" IS DISTINCT FROM new."displayName")) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId")) OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
+CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."ProjectUser" FOR EACH ROW WHEN (((old."lastActiveAt" IS DISTINCT FROM new."lastActiveAt") OR (old."signedUpAt" IS DISTINCT FROM new."signedUpAt") OR (old."createdAt" IS DISTINCT FROM new."createdAt") OR (old."isAnonymous" IS DISTINCT FROM new."isAnonymous") OR (old."displayName" IS DISTINCT FROM new."displayName") OR (old."projectUserId" IS DISTINCT FROM new."projectUserId") OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
 
 ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_user_on_update;
 
