@@ -121,7 +121,7 @@ pub struct TargetFilter {
     pub state: Option<String>,
     /// Those whose last error is of a class.
     pub class: Option<String>,
-    /// Those of tenancies that [`tenancies`] finds.
+    /// Those of tenancies that [`tenancies()`] finds.
     pub search: Option<String>,
     /// In which order.
     pub order: TargetOrder,
