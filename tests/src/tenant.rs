@@ -308,7 +308,29 @@ impl Target<'_> {
             .iter()
             .map(|table| Compared { inside: self.tenant.here(&table.inside), ..table.clone() })
             .collect();
-        compare::equal(inside, &self.session().await, &tables).await
+        let session = self.session().await;
+        let Err(difference) = compare::equal(inside, &session, &tables).await else { return Ok(()) };
+        Err(format!("{difference}; {}", self.standing(inside, &session).await))
+    }
+
+    /// What the internal database and the target say about it, for one who asks why it differs.
+    async fn standing(&self, inside: &Client, target: &Client) -> String {
+        let (tenancy, id) = (self.tenant.id, &self.id);
+        let request = format!(
+            r#"select coalesce((select to_jsonb(r) from "OutgoingRequest" r
+                 where "deduplicationKey" = 'sync:{tenancy}:{id}')::text, 'no request')"#
+        );
+        let state = format!(
+            r#"select concat_ws(' ', d."state", d."lastError", 'failures', d."consecutiveFailures", 'next', d."nextAttemptAt",
+                 'now', clock_timestamp(), 'last id given', (select last_value from global_seq_id))
+               from "ExternalDatabase" d where d."tenancyId" = '{tenancy}' and d."id" = '{id}'"#
+        );
+        let watermarks = "select concat_ws(' ', mapping_name, last_synced_sequence_id, complete_as_of) from _sync_metadata";
+        let mut told = Vec::new();
+        for (session, query) in [(inside, request.as_str()), (inside, &state), (target, watermarks)] {
+            told.push(rows(session, query).await.map_or_else(|error| error.clone(), |rows| rows.join(", ")));
+        }
+        told.join("; ")
     }
 
     /// Waits until it holds exactly the tenant's rows.

@@ -95,7 +95,8 @@ fn the_fresh_machine_has_nothing_but_what_it_is_given() {
     );
     let (good, said) = run();
     assert!(good, "{said}");
-    assert!(said.contains("make demo in ") && said.contains("make test TESTS=one_test in "), "{said}");
+    assert!(said.contains("make check in ") && said.contains("make demo in "), "{said}");
+    assert!(said.contains("make test TESTS=one_test in "), "{said}");
     assert!(said.contains("Cargo.toml, DEMO_SECONDS=15"), "{said}");
     assert!(!said.contains("TENANT_SYNC_") && !said.contains("CARGO_PKG_NAME"), "{said}");
 
