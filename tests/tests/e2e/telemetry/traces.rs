@@ -1,6 +1,6 @@
 //! One trace from the sequencer's pass to the target's commit, over three processes.
 
-use tenant_sync_tests::otlp::{Collector, Span};
+use tenant_sync_tests::otlp::Collector;
 use tenant_sync_tests::stack::Stack;
 use tenant_sync_tests::tenant::{SOON, Tenant};
 use tenant_sync_tests::wait::eventually;
@@ -20,12 +20,12 @@ async fn a_change_is_one_trace_from_its_pass_to_its_commit() {
 
     let commit = eventually(SOON, "a commit that belongs to a pass", async || {
         let spans = collector.spans();
-        let commit = spans.iter().find(|span| span.name == "commit" && way(&spans, span).len() == 4);
+        let commit = spans.iter().find(|span| span.name == "commit" && span.way(&spans).len() == 4);
         commit.cloned().ok_or_else(|| format!("{spans:#?}"))
     })
     .await;
     let spans = collector.spans();
-    let way = way(&spans, &commit);
+    let way = commit.way(&spans);
     let told: Vec<_> = way.iter().map(|span| (span.service.as_str(), span.name.as_str())).collect();
     assert_eq!(
         told,
@@ -92,13 +92,4 @@ async fn a_collector_that_is_away_costs_nothing_but_its_spans() {
     // Told once, however many batches are lost.
     assert_eq!(workers.sync_worker.logs().matching("takes no spans").len(), 1);
     workers.sync_worker.terminate().await;
-}
-
-/// A span, what it is a part of, and so on to the beginning.
-fn way(spans: &[Span], from: &Span) -> Vec<Span> {
-    let mut way = vec![from.clone()];
-    while let Some(parent) = way.last().and_then(|last| spans.iter().find(|span| span.id == last.parent)) {
-        way.push(parent.clone());
-    }
-    way
 }
