@@ -30,8 +30,9 @@ where namespace = 'observation' and "cacheKey" = 'installation'"#;
 ///   had not begun. Looks keep the last twelve of theirs for this, passes some thousands.
 /// - What has an id lies in its target if there is no request for it. If there is one, everything from before
 ///   `completeAsOf` is there, and so is what was committed before the request was made.
-/// - HTTP requests are looked at from destination to destination, by the first that is due of each, whether or not anybody
-///   has taken them up: their age must be right also when pollers and request workers are gone.
+/// - HTTP requests are looked at from destination to destination, by the first of each in the index, whether or not anybody
+///   has taken them up: their age must be right also when pollers and request workers are gone. A trigger's id is that of
+///   its destination. The look-ups have a limit so that each is one, whatever statistics say of how many there are.
 const LOOK: &str = r#"
 with recursive before as (
     select payload -> 'snapshots' as snapshots from "CacheEntry"
@@ -71,21 +72,19 @@ with recursive before as (
     select r."dueAt", case when r."dueAt" <= now() then 'due' when r."runningSince" is not null then 'running'
                            when r."startedFulfillingAt" is not null then 'queued' else 'waiting' end as state
     from "OutgoingRequest" r where r.kind = 'delivery'
-), asked (id) as (
-    (select r."destinationId" from "OutgoingRequest" r where r.kind = 'http' and r.state = 'pending' order by 1 limit 1)
+), firsts (id, due) as (
+    (select r."destinationId", r."dueAt" from "OutgoingRequest" r
+     where r.kind = 'http' and r.state = 'pending' order by 1, 2 limit 1)
     union all
-    (select (select r."destinationId" from "OutgoingRequest" r
-             where r.kind = 'http' and r.state = 'pending' and r."destinationId" > a.id order by 1 limit 1)
-     from asked a where a.id is not null)
+    select n.id, n.due from firsts f cross join lateral (
+        select r."destinationId" as id, r."dueAt" as due from "OutgoingRequest" r
+        where r.kind = 'http' and r.state = 'pending' and r."destinationId" > f.id order by 1, 2 limit 1) n
 ), unsent as (
     select coalesce(d.state, 'ok') as destination, min(f.due) as since
-    from asked a
-    left join "HttpDestination" d on d.id = a.id left join "HttpTrigger" t on t.id = d."triggerId"
-    cross join lateral (
-        select r."dueAt" as due from "OutgoingRequest" r
-        where r.kind = 'http' and r.state = 'pending' and r."destinationId" = a.id
-        order by r."dueAt" limit 1) f
-    where f.due <= now() and (t.id is null or t.state = 'active')
+    from firsts f
+    left join lateral (select d.state from "HttpDestination" d where d.id = f.id limit 1) d on true
+    left join lateral (select t.state from "HttpTrigger" t where t.id = f.id limit 1) t on true
+    where f.due <= now() and coalesce(t.state, 'active') = 'active'
     group by 1
 ), lanes as (
     select r.lane, r.state, r."dueAt" from requests r

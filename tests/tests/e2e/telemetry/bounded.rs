@@ -8,6 +8,7 @@ use serde_json::Value;
 use tenant_sync_tests::console::Console;
 use tenant_sync_tests::http;
 use tenant_sync_tests::logs::Logs;
+use tenant_sync_tests::proxy::Proxy;
 use tenant_sync_tests::receiver::{Behaviour, Receiver};
 use tenant_sync_tests::stack::Stack;
 use tenant_sync_tests::tenant::{SOON, Tenant};
@@ -43,20 +44,21 @@ async fn a_broken_endpoint_and_a_broken_target_are_a_line_each_however_often_the
     let add = ["trigger", "add", "--tenancy", &tenancy, "--table", "ProjectUser", "--on", "insert"];
     let added = stack.cli().json(&[&add[..], &["--url", &receiver.url()]].concat()).await;
     let trigger = added["id"].as_str().expect("an id").to_owned();
-    let target = tenant.target(stack.external(0)).add().await;
+    let proxy = Proxy::for_url(stack.external(0).url()).await;
+    let target = tenant.target(stack.external(0)).through(&proxy.url(stack.external(0).url())).add().await;
     target.caught_up().await;
-    // A table of the same name that is not ours: it fails from now on, whatever is tried.
-    target.sql("drop schema tenant_sync cascade; create schema tenant_sync; create table tenant_sync.users (mine int)").await;
+    proxy.cut();
+    proxy.refuse();
 
     // Many events, a few at a time, each tried five times and then given up.
     let failures = r#"select coalesce(max("consecutiveFailures"), 0) from "ExternalDatabase""#;
     let mut users = 0;
-    eventually(Duration::from_secs(60), "many failures of both", async || {
+    eventually(Duration::from_secs(120), "many failures of both", async || {
         tenant.user(&format!("user {users}")).await;
         users += 1;
         let failed: i64 = stack.internal().value(failures).await.parse().unwrap_or(0);
         let tried = receiver.count();
-        if failed >= 3 && tried >= 100 { Ok(()) } else { Err(format!("{failed} and {tried}")) }
+        if failed >= 6 && tried >= 100 { Ok(()) } else { Err(format!("{failed} and {tried}")) }
     })
     .await;
     let of_targets = problems(sync_worker.logs());

@@ -35,6 +35,7 @@ async fn a_visit_and_a_wish_are_traced_to_their_commit() {
     let target = tenant.target(stack.external(0)).add().await;
     // Who adds a target asks for it; so does who wants it at once, from the command line or a console.
     target.caught_up().await;
+    stack.target(tenant.id(), "second", stack.external(0).url(), &["--schema", "second"]).await;
     let added = way(&collector, "commit", ("tenant-sync", "target add")).await;
     assert_eq!(names(&added), ["commit", "sync", "publish", "target add"]);
     stack.settled().await;
@@ -42,7 +43,7 @@ async fn a_visit_and_a_wish_are_traced_to_their_commit() {
     let asked = way(&collector, "sync", ("tenant-sync", "sync now")).await;
     assert_eq!(names(&asked), ["sync", "publish", "sync now"]);
     assert_eq!(asked[0].attributes["tenant_sync.tenancy"], tenant.id().to_string());
-    assert_eq!(asked[2].attributes["tenant_sync.targets"], "1");
+    assert_eq!(asked[2].attributes["tenant_sync.targets"], "2");
     stack.settled().await;
     console.post("…/sync", &json!({ "tenancyId": tenant.id() })).await;
     way(&collector, "sync", ("console", "sync now")).await;
@@ -78,7 +79,6 @@ async fn what_is_not_sampled_where_it_begins_is_recorded_nowhere() {
     let tenant = Tenant::create(&stack).await;
     let target = tenant.target(stack.external(0)).add().await;
     target.caught_up().await;
-    way(&collector, "commit", ("tenant-sync", "target add")).await;
     stack.settled().await;
     tenant.user("Ada").await;
     target.caught_up().await;

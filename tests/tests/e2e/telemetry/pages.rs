@@ -112,6 +112,38 @@ fn commands_and_options_that_pages_name_exist() {
     assert!(tried > 60, "{tried}");
 }
 
+/// The messages of all lines of level ERROR in the programs.
+fn errors() -> BTreeSet<String> {
+    let (mut messages, mut folders) = (BTreeSet::new(), vec![project_root().join("crates")]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a source");
+                for call in text.split("tracing::error!(").skip(1) {
+                    let call = call.split(");").next().unwrap_or_default();
+                    let message = call.rsplit('"').nth(1).unwrap_or_else(|| panic!("no message: {call}"));
+                    messages.insert(message.to_owned());
+                }
+            }
+        }
+    }
+    messages
+}
+
+/// An ERROR means that a person must act, so the page says how.
+#[test]
+fn every_line_of_level_error_is_on_the_page_with_what_to_do() {
+    let (page, errors) = (read("docs/operations.md"), errors());
+    assert!(errors.len() >= 6, "{errors:?}");
+    for message in &errors {
+        let begins = message.split([';', ':']).next().unwrap_or(message);
+        assert!(page.contains(&format!("\n| `{begins}` |")), "docs/operations.md does not say what to do: {message}");
+    }
+}
+
 #[test]
 fn classes_and_log_lines_that_pages_name_exist() {
     let page = read("docs/operations.md");
