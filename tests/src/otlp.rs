@@ -29,6 +29,20 @@ pub struct Span {
     pub to: u64,
     /// What it says of itself.
     pub attributes: BTreeMap<String, String>,
+    /// Why the work failed; empty = it did not.
+    pub error: String,
+}
+
+impl Span {
+    /// The span, what it is a part of, and so on to the beginning.
+    #[must_use]
+    pub fn way(&self, spans: &[Self]) -> Vec<Self> {
+        let mut way = vec![self.clone()];
+        while let Some(parent) = way.last().and_then(|last| spans.iter().find(|span| span.id == last.parent)) {
+            way.push(parent.clone());
+        }
+        way
+    }
 }
 
 /// A collector on a free loopback port, until it is dropped.
@@ -137,6 +151,7 @@ fn read(request: ExportTraceServiceRequest) -> Vec<Span> {
                 from: span.start_time_unix_nano,
                 to: span.end_time_unix_nano,
                 attributes: texts(span.attributes),
+                error: span.status.map(|status| status.message).unwrap_or_default(),
             });
         }
     }

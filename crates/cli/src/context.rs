@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tenant_sync_core::config::{Config, ConfigError, Log, LogFormat};
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::migrate::Migrator;
+use tenant_sync_core::trace;
 use tenant_sync_core::worker::logging;
 
 use crate::output::Output;
@@ -46,7 +47,7 @@ impl Context {
         Config::load(self.file.as_deref())
     }
 
-    /// Starts logging and runs `command` to its end.
+    /// Starts logging, and tracing where that is configured, and runs `command` to its end.
     pub(crate) fn block_on<T>(
         &self,
         config: &Config,
@@ -54,7 +55,11 @@ impl Context {
     ) -> anyhow::Result<T> {
         let filter = if self.verbose { &config.log.filter } else { "warn" };
         logging::init(&Log { format: Some(LogFormat::Text), filter: filter.to_owned() })?;
-        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        trace::init(config, "tenant-sync", runtime.handle())?;
+        let outcome = runtime.block_on(command);
+        trace::shutdown();
+        outcome
     }
 
     /// The internal database, once it is sure that its schema is one that this version knows.

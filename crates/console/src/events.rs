@@ -65,11 +65,14 @@ pub(crate) async fn run(console: Console, stopping: CancellationToken) -> Result
         number += 1;
         let (name, data) = match seen {
             Ok(overview) => ("overview", serde_json::to_string(&overview)),
-            Err(problem) => ("problem", serde_json::to_string(&problem)),
+            Err(problem) => {
+                console.told.fault_in_stream(sync!("/events"), &problem);
+                ("problem", serde_json::to_string(&problem))
+            }
         };
         match data {
             Ok(data) => drop(console.events.newest.send_replace(Some(Arc::new(News { number, name, data })))),
-            Err(error) => tracing::error!(%error, "the state cannot be written as JSON"),
+            Err(error) => console.told.fault("GET", sync!("/events"), &error.to_string()),
         }
         let pause = async {
             tokio::select! {

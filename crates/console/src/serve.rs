@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{Problem, headers};
+use crate::http::{Fault, Problem, headers};
 use crate::state::Console;
 use crate::{api, pages};
 
@@ -48,6 +48,7 @@ pub(crate) fn router(console: &Console) -> Router {
         .fallback(async || Problem::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(DefaultBodyLimit::max(console.config.console.max_body_bytes))
+        .layer(middleware::from_fn_with_state(console.clone(), with_its_fault_told))
         .layer(middleware::from_fn_with_state(room, with_room))
         .layer(middleware::from_fn(headers::add))
         .with_state(console.clone())
@@ -62,4 +63,14 @@ async fn with_room(State(room): State<Arc<Semaphore>>, request: Request, next: N
         Ok(answer) => answer,
         Err(_) => Problem::busy("this took too long and was given up").into_response(),
     }
+}
+
+/// What a handler could not do, and does not show, is told in the log.
+async fn with_its_fault_told(State(console): State<Console>, request: Request, next: Next) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let mut answer = next.run(request).await;
+    if let Some(Fault(reason)) = answer.extensions_mut().remove::<Fault>() {
+        console.told.fault(method.as_str(), uri.path(), &reason);
+    }
+    answer
 }

@@ -19,6 +19,7 @@ use crate::events::Events;
 use crate::http::Problem;
 use crate::pages::Looks;
 use crate::status::Queues;
+use crate::told::Told;
 
 /// Handle to what all handlers share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct Shared {
     pub(crate) cache: Cache<Problem>,
     /// The OpenAPI document.
     pub(crate) openapi: Arc<serde_json::Value>,
+    /// What the log says, and not again and again.
+    pub(crate) told: Arc<Told>,
     /// Cancelled when the console shall stop.
     pub(crate) stopping: CancellationToken,
 }
@@ -65,7 +68,8 @@ impl Console {
     /// # Errors
     /// Something in the configuration cannot be used.
     pub fn new(config: Arc<Config>, stopping: CancellationToken) -> anyhow::Result<Self> {
-        let access = Access::new(&config.console)?;
+        let told = Arc::new(Told::default());
+        let access = Access::new(&config.console, Arc::clone(&told))?;
         let mut database = config.database.clone();
         database.statement_timeout = config.console.query_timeout.min(database.statement_timeout);
         let internal = Internal::new(&database, "console")?;
@@ -94,6 +98,7 @@ impl Console {
             activity,
             cache,
             openapi,
+            told,
             stopping,
         })))
     }

@@ -39,8 +39,28 @@ pub enum DbError {
     #[error("internal Postgres: {}", unreachable(.0))]
     Connect(#[from] deadpool_postgres::PoolError),
     /// A statement failed.
-    #[error("internal Postgres: {}", describe(.0))]
+    #[error("internal Postgres: {}", discreet(.0))]
     Query(#[from] tokio_postgres::Error),
+}
+
+/// As [`describe`], for logs: where a row's value is to blame (SQLSTATE 22… and 23…), the server would repeat it, so only
+/// SQLSTATE and names are told. What a function of ours says with RAISE is our own sentence.
+#[must_use]
+pub fn discreet(error: &tokio_postgres::Error) -> String {
+    let Some(said) = error.as_db_error() else { return describe(error) };
+    let code = said.code().code();
+    if said.routine() == Some("exec_stmt_raise") || !(code.starts_with("22") || code.starts_with("23")) {
+        return describe(error);
+    }
+    let mut text = format!("{}: a value was refused (SQLSTATE {code})", said.severity());
+    for (what, name) in
+        [("table", said.table()), ("column", said.column()), ("constraint", said.constraint())]
+    {
+        if let Some(name) = name {
+            text = format!("{text}, {what} {name:?}");
+        }
+    }
+    text
 }
 
 /// The server's own words, which the crate's `Display` hides behind "db error"; else the reason with its cause. A pooler

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
-use tenant_sync_core::worker::{Fusebox, Rounds, Switch};
+use tenant_sync_core::trace::Span;
+use tenant_sync_core::worker::{Fusebox, Repeats, Rounds, Switch};
 use tenant_sync_core::{outbox, triggers};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -60,9 +61,11 @@ pub(crate) async fn run(
 ) -> Result<(), Infallible> {
     let mut rounds = ROUNDS.begin(&stopping);
     let mut place = Place::default();
+    // A trigger that fits no statement of an application is no line a second.
+    let told = Repeats::new(Duration::from_secs(60), 1);
     while rounds.next().await {
         if fusebox.is_on(Switch::Poller).await {
-            rounds.step(round(&internal, &config, &wake, &mut place)).await;
+            rounds.step(round(&internal, &config, &wake, &mut place, &told)).await;
         }
     }
     Ok(())
@@ -73,9 +76,19 @@ async fn round(
     config: &Config,
     wake: &Notify,
     place: &mut Place,
+    told: &Repeats,
 ) -> Result<(), DbError> {
     if outbox::take_turn(&internal.get().await?, "outbox maintenance", TURN).await? {
         let maintained = maintain(internal, config, place).await?;
+        if maintained.faults > 0
+            && let Some(not_told) = told.tell(&())
+        {
+            tracing::warn!(
+                statements = maintained.faults,
+                not_told,
+                "changes made no events, `trigger list` says of which triggers"
+            );
+        }
         if maintained.asks + maintained.visits + maintained.woken > 0 {
             wake.notify_one();
         }
@@ -93,12 +106,11 @@ pub async fn maintain(
     config: &Config,
     place: &mut Place,
 ) -> Result<Maintained, DbError> {
-    let client = internal.get().await?;
-    let asks = outbox::fold_asks(&client, ASKS_PER_TICK).await?.asks;
+    let asks = fold_asks(internal).await?;
     let heartbeat = config.sync.heartbeat;
     let interval = if heartbeat.is_zero() { SWEEP } else { heartbeat };
-    let visits =
-        outbox::enqueue_due_visits(&client, interval, i64::from(config.sync.visits_per_second)).await?;
+    let visits = visit(internal, interval, config.sync.visits_per_second).await?;
+    let client = internal.get().await?;
     let swept = outbox::sweep_destinations(&client, place.after, DESTINATIONS_PER_TICK).await?;
     place.after = swept.next_after.unwrap_or_default();
     if place.rounds.is_multiple_of(ORPHANS_EVERY) {
@@ -107,12 +119,35 @@ pub async fn maintain(
     }
     place.rounds = place.rounds.wrapping_add(1);
     let faults = triggers::settle_faults(&client, FAULTS_PER_TICK).await?;
-    if faults > 0 {
-        tracing::warn!(statements = faults, "changes made no events, `trigger list` says of which triggers");
-    }
     metrics::counter!("tenant_sync_outbox_asks_total").increment(asks.unsigned_abs());
     metrics::counter!("tenant_sync_outbox_visits_total").increment(visits.unsigned_abs());
     metrics::counter!("tenant_sync_outbox_destinations_woken_total").increment(swept.woken.unsigned_abs());
     metrics::counter!("tenant_sync_trigger_faults_total").increment(faults.unsigned_abs());
     Ok(Maintained { asks, visits, woken: swept.woken, faults })
+}
+
+/// What applications asked for is a trace.
+async fn fold_asks(internal: &Internal) -> Result<i64, DbError> {
+    let (client, span) = (internal.get().await?, Span::root("asks"));
+    let folded = outbox::fold_asks(&client, ASKS_PER_TICK, span.traceparent().as_deref()).await?;
+    tell(span, folded.targets);
+    Ok(folded.asks)
+}
+
+/// The visits of a round are a trace.
+async fn visit(internal: &Internal, interval: Duration, per_second: i32) -> Result<i64, DbError> {
+    let (client, span) = (internal.get().await?, Span::root("visits"));
+    let (limit, traceparent) = (i64::from(per_second), span.traceparent());
+    let visits = outbox::enqueue_due_visits(&client, interval, limit, traceparent.as_deref()).await?;
+    tell(span, visits);
+    Ok(visits)
+}
+
+/// A round in which nobody had a wish, or no visit was due, is not told.
+fn tell(mut span: Span, targets: i64) {
+    if targets == 0 {
+        span.forget();
+    } else {
+        span.set("tenant_sync.targets", || targets);
+    }
 }

@@ -11,12 +11,14 @@ use tenant_sync_core::config::Requests;
 use tenant_sync_core::http::outcome::{Action, Class};
 use tenant_sync_core::http::{Client, retry};
 use tenant_sync_core::outbox::requests::{Attempted, Due, Fate, Settled, Standing};
+use tenant_sync_core::trace::Context;
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
 use crate::call::{self, Called, Common};
 use crate::chains::Chain;
 use crate::pace::{Leave, Pace};
+use crate::spans;
 
 /// A destination gives its place up after this long, however much is left.
 const TURN_TIME: Duration = Duration::from_secs(10);
@@ -54,6 +56,8 @@ pub(crate) struct Flow {
     pub(crate) breaker: Breaker,
     pub(crate) pace: Pace,
     pub(crate) began: Instant,
+    /// The turn, if it is traced.
+    pub(crate) trace: Option<Context>,
     /// Requests tried in this turn.
     pub(crate) tried: usize,
     /// Whether one of them was delivered.
@@ -85,7 +89,12 @@ impl Flow {
                 let Some(mut chain) = waiting.pop_front() else { break };
                 let Some(call) = chain.next() else { continue };
                 let (client, common) = (self.client.clone(), Arc::clone(&self.common));
-                running.push(async move { (call::send(&client, &common, call).await, chain) });
+                let span = spans::of_call(self.trace, &call);
+                running.push(async move {
+                    let called = call::send(&client, &common, call).await;
+                    spans::end_call(span, &called);
+                    (called, chain)
+                });
             }
             if running.is_empty() {
                 match hold_back {

@@ -1,7 +1,6 @@
 //! One job: take the destination's delivery row, give it its turn, say in the row what comes next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Object;
@@ -13,6 +12,7 @@ use tenant_sync_core::outbox::requests::{self, Delivery, Limits, Next, TriggerCa
 use tenant_sync_core::outbox::{self, Finished, Renewed};
 use tenant_sync_core::queue::DeliveryJob;
 use tenant_sync_core::secrets::Keyring;
+use tenant_sync_core::trace::Span;
 use tenant_sync_core::triggers;
 use tenant_sync_core::worker::{Activity, failpoint};
 use tokio::sync::Semaphore;
@@ -23,6 +23,8 @@ use crate::call::{self, Common};
 use crate::chains::Manner;
 use crate::flow::Flow;
 use crate::pace::Paces;
+use crate::spans;
+use crate::told::Told;
 use crate::turn::{self, Ended, Road};
 
 /// After a fault of ours the destination is due again a little later, so that nothing spins.
@@ -41,8 +43,7 @@ pub(crate) struct Jobs {
     pub(crate) paces: Paces,
     /// Places that destinations which fail may have: half of all.
     pub(crate) failing: Semaphore,
-    /// Whether was told that nothing can be sent from here; until something can again.
-    pub(crate) told: AtomicBool,
+    pub(crate) told: Told,
     pub(crate) activity: Activity,
     pub(crate) stopping: CancellationToken,
 }
@@ -66,21 +67,40 @@ pub(crate) enum Outcome {
     GivenBack,
 }
 
+impl Outcome {
+    /// As it is counted.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::NoDestination => "no_destination",
+            Self::Done => "done",
+            Self::More => "more",
+            Self::Crowded => "crowded",
+            Self::Paused => "paused",
+            Self::GivenBack => "given_back",
+        }
+    }
+}
+
 impl Jobs {
     /// Runs a job to its end. Errors of ours are logged here, once.
     pub(crate) async fn run(&self, job: &DeliveryJob) -> Outcome {
-        match self.try_run(job).await {
-            Ok(outcome) => outcome,
+        let mut span = spans::of_job(job);
+        match self.try_run(job, &span).await {
+            Ok(outcome) => {
+                span.set("tenant_sync.outcome", || outcome.name());
+                outcome
+            }
             Err(error) => {
+                span.fail(|| error.to_string());
                 // The row's lease lapses and it is due again.
-                tracing::warn!(destination = %job.destination_id, %error,
-                    "a delivery could not be finished in the internal database");
+                self.told.unfinished(job, &error);
                 Outcome::GivenBack
             }
         }
     }
 
-    async fn try_run(&self, job: &DeliveryJob) -> Result<Outcome, DbError> {
+    async fn try_run(&self, job: &DeliveryJob, span: &Span) -> Result<Outcome, DbError> {
         let lease = self.config.requests.run_lease;
         let client = self.internal.get().await?;
         let Some(delivery) = requests::take_delivery(&client, job.held, &self.worker, lease).await? else {
@@ -113,13 +133,12 @@ impl Jobs {
             }) {
                 Ok(common) => common,
                 Err(reason) => {
-                    tracing::warn!(destination = %delivery.destination_id, reason,
-                    "the secrets of a trigger cannot be used; it is tried again");
+                    self.told.sealed(&delivery, &reason);
                     outbox::give_back(&self.internal.get().await?, delivery.held, OUR_FAULT_WAIT).await?;
                     return Ok(Outcome::GivenBack);
                 }
             };
-        self.turn(&delivery, limits, common).await
+        self.turn(&delivery, limits, common, span).await
     }
 
     /// What all calls of a trigger have in common. A URL or header that cannot be used fails each call; secrets that
@@ -159,6 +178,7 @@ impl Jobs {
             breaker: Breaker::new(limits.failures, settings),
             pace: self.paces.of(delivery.destination_id, limits.rate_per_second),
             began: Instant::now(),
+            trace: None,
             tried: 0,
             delivered: false,
             failed: None,
@@ -166,28 +186,34 @@ impl Jobs {
         }
     }
 
-    async fn turn(&self, delivery: &Delivery, limits: &Limits, common: Common) -> Result<Outcome, DbError> {
+    async fn turn(
+        &self,
+        delivery: &Delivery,
+        limits: &Limits,
+        common: Common,
+        span: &Span,
+    ) -> Result<Outcome, DbError> {
         let settings = &self.config.requests;
         let manner = Manner {
             batch_events: usize::try_from(limits.batch_events).unwrap_or(1),
             batch_wait: limits.batch_wait,
         };
         let mut flow = self.flow(delivery, limits, common);
+        flow.trace = span.context();
         let road = Road {
             internal: &self.internal,
             worker: &self.worker,
             activity: &self.activity,
             delivery,
             manner,
+            span,
+            told: &self.told,
         };
         let ended = tokio::select! {
             ended = Box::pin(turn::run(road, &mut flow)) => ended?,
             () = self.keep_lease(delivery) => Ended::Lost,
         };
-        tell(delivery, limits, &flow);
-        if flow.delivered {
-            self.told.store(false, Ordering::Relaxed);
-        }
+        self.tell(delivery, limits, &flow);
         metrics::histogram!("tenant_sync_request_turn_seconds").record(flow.began.elapsed().as_secs_f64());
         // What the turn did is settled; whether its row says so, too, is not sure yet.
         let _ = failpoint::reach("requests.before_end").await;
@@ -204,11 +230,8 @@ impl Jobs {
             }
             Ended::GivenUp(reason) => {
                 let wait = if reason.is_some() { OUR_FAULT_WAIT } else { Duration::ZERO };
-                if let Some(reason) = reason
-                    && !self.told.swap(true, Ordering::Relaxed)
-                {
-                    tracing::warn!(destination = %delivery.destination_id, reason,
-                        "requests cannot be sent from here; they are tried again");
+                if let Some(reason) = reason {
+                    self.told.unsendable_from_here(delivery, &reason);
                 }
                 outbox::give_back(&client, delivery.held, wait).await?;
                 Ok(Outcome::GivenBack)
@@ -249,10 +272,23 @@ impl Jobs {
 
     async fn pause(&self, client: &Object, delivery: &Delivery, reason: &str) -> Result<Outcome, DbError> {
         if triggers::pause(client, delivery.destination_id, reason).await? {
-            tracing::warn!(trigger = %delivery.destination_id, reason, "a trigger was paused");
+            tracing::warn!(tenancy = delivery.tenancy_id.map(display), trigger = %delivery.destination_id,
+                request = %delivery.held.request_id, reason, "a trigger was paused; `trigger resume` ends it");
         }
         requests::drop_delivery(client, delivery.held).await?;
         Ok(Outcome::Paused)
+    }
+
+    /// A destination that begins to fail is told once, and so is one that is well again.
+    fn tell(&self, delivery: &Delivery, limits: &Limits, flow: &Flow) {
+        match (flow.failed, limits.failing_for) {
+            (Some(class), None) if !flow.delivered => self.told.fails(delivery, class),
+            (Some(class), _) => {
+                tracing::debug!(destination = %delivery.destination_id, %class, "requests failed");
+            }
+            (None, Some(failing_for)) if flow.delivered => self.told.works_again(delivery, failing_for),
+            (None, _) => {}
+        }
     }
 }
 
@@ -268,17 +304,3 @@ async fn end(client: &Object, delivery: &Delivery, next: Next) -> Result<Outcome
     })
 }
 
-/// A destination that begins to fail is told once, and so is one that is well again.
-fn tell(delivery: &Delivery, limits: &Limits, flow: &Flow) {
-    let destination = delivery.destination_id;
-    match flow.failed {
-        Some(class) if !flow.delivered && limits.failing_for.is_none() => {
-            tracing::warn!(%destination, %class, "a destination fails; its requests are tried again");
-        }
-        Some(class) => tracing::debug!(%destination, %class, "requests failed"),
-        None if flow.delivered && limits.failing_for.is_some() => {
-            tracing::info!(%destination, "a destination works again");
-        }
-        None => {}
-    }
-}

@@ -15,7 +15,9 @@ mod flow;
 mod job;
 mod pace;
 mod retention;
+mod spans;
 mod start;
+mod told;
 mod turn;
 
 pub use start::run;

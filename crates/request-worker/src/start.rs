@@ -1,7 +1,6 @@
 //! Starting a request worker: open the queue, run jobs until asked to stop.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tenant_sync_core::config::Config;
@@ -12,9 +11,10 @@ use tenant_sync_core::worker::{Fusebox, Kind, Switch, Worker, finish_step};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{Jobs, Outcome};
+use crate::job::Jobs;
 use crate::pace::Paces;
 use crate::retention;
+use crate::told::Told;
 
 /// A job that could not even be given back this long after the worker was asked to stop is left to its lease.
 const JOB_STOPS_WITHIN: Duration = Duration::from_secs(6);
@@ -38,7 +38,7 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
         client,
         paces: Paces::default(),
         failing: Semaphore::new(usize::from(concurrency / 2).max(1)),
-        told: AtomicBool::new(false),
+        told: Told::default(),
         activity: worker.activity(),
         stopping: worker.stopping(),
         config: Arc::clone(&config),
@@ -67,20 +67,8 @@ async fn consume(
             }
             let job = finish_step(&jobs.stopping, JOB_STOPS_WITHIN, Box::pin(jobs.run(&delivery.job)));
             let Some(outcome) = job.await else { return };
-            metrics::counter!("tenant_sync_deliveries_total", "outcome" => name(outcome)).increment(1);
+            metrics::counter!("tenant_sync_deliveries_total", "outcome" => outcome.name()).increment(1);
         }
     };
     Ok(consumer.run(stopping, handler).await?)
-}
-
-fn name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Stale => "stale",
-        Outcome::NoDestination => "no_destination",
-        Outcome::Done => "done",
-        Outcome::More => "more",
-        Outcome::Crowded => "crowded",
-        Outcome::Paused => "paused",
-        Outcome::GivenBack => "given_back",
-    }
 }

@@ -7,10 +7,12 @@ use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::outbox::requests::{
     self, Attempted, Cursor, Delivery, Due, Fate, Next, Settled, Standing,
 };
+use tenant_sync_core::trace::{Span, SpanKind};
 use tenant_sync_core::worker::{Activity, failpoint};
 
 use crate::chains::{self, Manner};
 use crate::flow::{Flow, Stop};
+use crate::told::Told;
 
 /// Requests of one read.
 const READ_ROWS: i64 = 500;
@@ -26,6 +28,8 @@ pub(crate) struct Road<'a> {
     pub(crate) activity: &'a Activity,
     pub(crate) delivery: &'a Delivery,
     pub(crate) manner: Manner,
+    pub(crate) span: &'a Span,
+    pub(crate) told: &'a Told,
 }
 
 /// How a turn ended.
@@ -107,11 +111,13 @@ impl Road<'_> {
     }
 
     async fn read(&self, after: Option<Cursor>) -> Result<Vec<Due>, DbError> {
+        let _reading = self.span.child("read", SpanKind::Client);
         let (client, destination) = (self.client().await?, self.delivery.destination_id);
         Ok(requests::due(&client, destination, after, READ_ROWS).await?)
     }
 
     async fn read_in_order(&self) -> Result<Vec<Due>, DbError> {
+        let _reading = self.span.child("read", SpanKind::Client);
         let (client, destination) = (self.client().await?, self.delivery.destination_id);
         Ok(requests::due_in_order(&client, destination, READ_ROWS).await?)
     }
@@ -127,6 +133,7 @@ impl Road<'_> {
         if attempts.is_empty() {
             return Ok(Settled::Ours);
         }
+        let _settling = self.span.child("settle", SpanKind::Client);
         // The receivers have them; whether the rows say so, too, is not sure yet.
         let _ = failpoint::reach("requests.before_settle").await;
         let mut pauses = SETTLE_AGAIN.into_iter();
@@ -145,7 +152,7 @@ impl Road<'_> {
         let dead = attempts.iter().filter(|attempt| attempt.fate == Fate::Dead).count();
         if settled != Settled::Lost && dead > 0 {
             metrics::counter!("tenant_sync_requests_dead_total").increment(dead as u64);
-            tracing::warn!(destination = %self.delivery.destination_id, dead, "requests have used up their attempts");
+            self.told.given_up(self.delivery, dead);
         }
         Ok(settled)
     }

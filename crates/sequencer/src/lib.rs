@@ -22,7 +22,7 @@ use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::mapping;
 use tenant_sync_core::observe;
 use tenant_sync_core::worker::backoff::Reconnect;
-use tenant_sync_core::worker::{Activity, Fusebox, Kind, Switch, Worker, finish_step};
+use tenant_sync_core::worker::{Activity, Fusebox, Kind, Repeats, Switch, Worker, finish_step};
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
@@ -72,15 +72,25 @@ async fn passes(
     activity: Activity,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut faults = Reconnect::default();
+    let (mut faults, refusals) = (Reconnect::default(), Repeats::new(Duration::from_secs(60), 1));
     let mut began = Instant::now();
     while !stopping.is_cancelled() {
         let pass = finish_step(&stopping, STOP_WITHIN, tick(&config, &internal, &fusebox));
         let Some(pass) = pass.await else { break };
-        if let Ok(pass) = &pass
-            && pass.outcome != Outcome::Disabled
-        {
-            activity.note(pass.rows_given.unsigned_abs());
+        if let Ok(pass) = &pass {
+            if pass.outcome != Outcome::Disabled {
+                activity.note(pass.rows_given.unsigned_abs());
+            }
+            // A trigger that refuses all that an application writes is no line a pass.
+            if pass.parked > 0
+                && let Some(not_told) = refusals.tell(&())
+            {
+                tracing::warn!(
+                    rows = pass.parked,
+                    not_told,
+                    "rows refused their sequence id and were set aside; see \"ParkedRow\""
+                );
+            }
         }
         let wait = match pass {
             // A full pass is followed by the next at once.
@@ -129,12 +139,6 @@ pub async fn tick(config: &Config, internal: &Internal, fusebox: &Fusebox) -> an
     });
     metrics::histogram!("tenant_sync_sequencer_pass_seconds").record(began.elapsed().as_secs_f64());
     metrics::counter!("tenant_sync_sequenced_rows_total").increment(done.rows_given.unsigned_abs());
-    if done.parked > 0 {
-        tracing::warn!(
-            rows = done.parked,
-            "rows refused their sequence id and were set aside; see \"ParkedRow\""
-        );
-    }
     Ok(done)
 }
 

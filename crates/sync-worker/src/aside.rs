@@ -5,21 +5,33 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tenant_sync_core::worker::Repeats;
+
 use crate::source::SourceError;
+use crate::told::AGAIN;
 
 /// For how long.
 pub(crate) const FOR: Duration = Duration::from_secs(10);
 
 /// Names of mappings, and until when they are left out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Aside {
     until: Mutex<HashMap<String, Instant>>,
+    told: Repeats,
+}
+
+impl Default for Aside {
+    fn default() -> Self {
+        Self { until: Mutex::default(), told: Repeats::new(AGAIN, 30) }
+    }
 }
 
 impl Aside {
     /// Leaves a mapping out from now on, and says why.
     pub(crate) fn put(&self, name: &str, error: &SourceError) {
-        tracing::warn!(mapping = name, %error, "a mapping is left out, and tried again in ten seconds");
+        if let Some(not_told) = self.told.tell(&name) {
+            tracing::warn!(mapping = name, %error, not_told, "a mapping is left out, and tried again every ten seconds");
+        }
         self.until
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

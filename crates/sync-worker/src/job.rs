@@ -369,7 +369,10 @@ impl Jobs {
                     }
                 }
                 other => {
-                    tracing::info!(%tenancy, target, %request, reason = %other, "a turn was left to others");
+                    if let Some(not_told) = self.told.left.tell(&taken.target) {
+                        tracing::info!(%tenancy, target, %request, reason = %other, not_told,
+                            "a turn was left to others");
+                    }
                 }
             }
             outbox::give_back(&client, taken.held, wait).await?;

@@ -11,7 +11,7 @@ use crate::target::Refusal;
 use crate::target::state::Owner;
 
 /// Trouble that goes on is told again after this.
-const AGAIN: Duration = Duration::from_secs(600);
+pub(crate) const AGAIN: Duration = Duration::from_secs(600);
 
 /// What one worker has told of late.
 #[derive(Debug)]
@@ -20,8 +20,14 @@ pub(crate) struct Told {
     pub(crate) inside: Repeats,
     /// Turns that failed on our side, by target.
     pub(crate) turns: Repeats,
+    /// Turns that are left to other workers, by target.
+    pub(crate) left: Repeats,
     /// Failures of targets, by target and class.
     failures: Repeats,
+    /// Fills that begin, by target, mapping and reason: one whose turn fails begins anew.
+    pub(crate) fills: Repeats,
+    /// Rows that differed from their source, by target and mapping.
+    pub(crate) differences: Repeats,
     /// Rows that a target refuses, by target, mapping and reason.
     refusals: Repeats,
 }
@@ -31,6 +37,9 @@ impl Default for Told {
         Self {
             inside: Repeats::new(Duration::from_secs(30), 2),
             turns: Repeats::new(AGAIN, 30),
+            left: Repeats::new(AGAIN, 30),
+            fills: Repeats::new(AGAIN, 600),
+            differences: Repeats::new(AGAIN, 60),
             failures: Repeats::new(AGAIN, 60),
             refusals: Repeats::new(AGAIN, 60),
         }

@@ -255,10 +255,11 @@ impl Turn<'_> {
     fn begin_fills(&self, snapshot: &Snapshot, report: &mut Report) {
         for (at, why) in &report.fills {
             let cursor = &mut report.cursors[*at];
-            tracing::info!(
-                tenancy = %self.owner.tenancy, target = self.owner.target, mapping = self.plans[*at].name(),
-                reason = why, "filling a table"
-            );
+            let (tenancy, target) = (self.owner.tenancy, self.owner.target.as_str());
+            let mapping = self.plans[*at].name();
+            if let Some(not_told) = self.told.fills.tell(&(tenancy, target, mapping, why)) {
+                tracing::info!(%tenancy, target, mapping, reason = why, not_told, "filling a table");
+            }
             *cursor = Cursor { watermark: snapshot.horizon, phase: Phase::Filling(None) };
         }
     }
@@ -341,8 +342,10 @@ impl Turn<'_> {
     /// What a comparison on the side has mended.
     fn tell_of_differences(&self, plan: &Plan, rows: u64) {
         metrics::counter!("tenant_sync_differing_rows_total").increment(rows);
+        let (tenancy, target, mapping) = (self.owner.tenancy, self.owner.target.as_str(), plan.name());
+        let Some(not_told) = self.told.differences.tell(&(tenancy, target, mapping)) else { return };
         tracing::warn!(
-            tenancy = %self.owner.tenancy, target = self.owner.target, mapping = plan.name(), rows,
+            %tenancy, target, mapping, rows, not_told,
             "rows differed from their source and are mended: changes that no trigger saw, or somebody changed the target"
         );
     }

@@ -14,6 +14,8 @@ mod console;
 mod own;
 #[path = "bench/requests.rs"]
 mod requests;
+#[path = "bench/tracing.rs"]
+mod tracing;
 #[path = "bench/tracking.rs"]
 mod tracking;
 
@@ -49,6 +51,7 @@ async fn main() {
         Some("tracking") => return drop(tracking::measure().await),
         Some("console") => return drop(console::measure().await),
         Some("requests") => return drop(requests::measure().await),
+        Some("tracing") => return drop(tracing::measure().await),
         Some("own") => return drop(own::measure().await),
         _ => {}
     }
@@ -75,7 +78,8 @@ async fn main() {
     let own = own::measure().await;
     let console = console::measure().await;
     let requests = requests::measure().await;
-    let sections = json!({"tracking": tracking, "ownTables": own, "console": console, "requests": requests});
+    let tracing = tracing::measure().await;
+    let sections = json!({"tracking": tracking, "ownTables": own, "console": console, "requests": requests, "tracing": tracing});
     report(by_hand, by_statement, ours, &latency, sections);
 }
 

@@ -61,7 +61,7 @@ pub(super) async fn now(context: &Context, config: &Config, args: &NowArgs) -> a
     let filter = Filter { tenancy_id, ids: args.ids.clone(), state: None };
     let found = targets::list(&client, &filter).await?;
     all_found(&args.ids, &found)?;
-    ask(&client, &found).await?;
+    outbox::wish(&client, "sync now", &keys(&found)).await?;
     report(context, &found, |_| None)
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn resync(
         }
         targets::request_fill(&client, &target.key, &names).await?;
     }
-    ask(&client, &found).await?;
+    outbox::wish(&client, "resync", &keys(&found)).await?;
     report(context, &found, |target| Some(wanted(target)))
 }
 
@@ -107,12 +107,8 @@ fn all_found(ids: &[String], found: &[Target]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ask(client: &deadpool_postgres::Object, found: &[Target]) -> anyhow::Result<()> {
-    let keys: Vec<TargetKey> = found.iter().map(|target| target.key.clone()).collect();
-    outbox::enqueue(client, &keys).await?;
-    outbox::hurry(client, &keys).await?;
-    outbox::notify(client).await?;
-    Ok(())
+fn keys(found: &[Target]) -> Vec<TargetKey> {
+    found.iter().map(|target| target.key.clone()).collect()
 }
 
 fn report(

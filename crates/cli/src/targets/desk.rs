@@ -72,7 +72,7 @@ impl Desk {
         }
         transaction.commit().await?;
         drop(client);
-        Ok(self.ask(std::slice::from_ref(key)).await?)
+        Ok(self.ask("target add", std::slice::from_ref(key)).await?)
     }
 
     /// The target that is named.

@@ -20,7 +20,7 @@ pub(super) async fn resume(context: &Context, config: &Config, one: &One) -> any
     let desk = Desk::open(context, config).await?;
     let target = desk.find(one).await?;
     targets::resume(&desk.internal.get().await?, &target.key).await?;
-    desk.ask(std::slice::from_ref(&target.key)).await?;
+    desk.ask("resume", std::slice::from_ref(&target.key)).await?;
     print(context, &desk, one, "resumed").await
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
         if !targets::update(&desk.internal.get().await?, &target.key, &checked.stored).await? {
             return Err(no_such_target(&target.key));
         }
-        desk.ask_anew(std::slice::from_ref(&target.key)).await?;
+        desk.ask_anew("target update", std::slice::from_ref(&target.key)).await?;
     }
     finish(context, &desk, &target.key, checked, "updated").await
 }

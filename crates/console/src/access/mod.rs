@@ -7,6 +7,7 @@ mod operator;
 mod session;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use axum::http::{HeaderMap, HeaderValue};
@@ -16,6 +17,7 @@ pub(crate) use client::Client;
 pub(crate) use operator::{Operator, is_same_origin, require};
 
 use crate::http::Problem;
+use crate::told::Told;
 use keys::Keys;
 use limit::FailedLogins;
 
@@ -26,12 +28,13 @@ pub(crate) struct Access {
     failed: FailedLogins,
     session_lifetime: std::time::Duration,
     trusted_proxies: Vec<ipnet::IpNet>,
+    told: Arc<Told>,
 }
 
 impl Access {
     /// # Errors
     /// There is no key, or one of them is empty or malformed.
-    pub(crate) fn new(config: &config::Console) -> Result<Self, keys::KeysError> {
+    pub(crate) fn new(config: &config::Console, told: Arc<Told>) -> Result<Self, keys::KeysError> {
         let keys = Keys::from_config(&config.admin_keys)?;
         for name in keys.short() {
             tracing::warn!(
@@ -46,6 +49,7 @@ impl Access {
             failed: FailedLogins::new(config.login_failures),
             session_lifetime: config.session_lifetime,
             trusted_proxies: config.trusted_proxies.clone(),
+            told,
         })
     }
 
@@ -65,7 +69,7 @@ impl Access {
             None => {
                 self.failed.note(from, now);
                 metrics::counter!("tenant_sync_console_logins_total", "outcome" => "refused").increment(1);
-                tracing::info!(address = %from, "refused a wrong admin key");
+                self.told.wrong_key(from);
                 Err(Problem::unauthorized("this is none of the keys in console.admin_keys"))
             }
         }

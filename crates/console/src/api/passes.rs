@@ -120,9 +120,9 @@ async fn poller(
         return Ok(Json(PollerRun::default()));
     }
     let sync = &console.config.sync;
-    let folded_asks = outbox::fold_asks(&client, ASKS_MAX).await?.asks;
+    let folded_asks = outbox::fold_asks(&client, ASKS_MAX, None).await?.asks;
     let interval = if sync.heartbeat.is_zero() { SWEEP } else { sync.heartbeat };
-    let visits = outbox::enqueue_due_visits(&client, interval, i64::from(sync.visits_per_second)).await?;
+    let visits = outbox::enqueue_due_visits(&client, interval, i64::from(sync.visits_per_second), None).await?;
     drop(client);
     let run = PollerRun { enabled: true, folded_asks, visits, ..PollerRun::default() };
     Ok(Json(hand_over(&console, run, switches.requests).await?))

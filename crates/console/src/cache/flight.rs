@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tenant_sync_core::db::Internal;
+use tenant_sync_core::worker::Repeats;
 use uuid::Uuid;
 
 use super::sql::{self, LEASE};
@@ -17,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
 pub(super) async fn fly<E, F, L>(
-    internal: &Internal,
+    (internal, told): (&Internal, &Repeats),
     key: &Key,
     (ttl, stale_max): (Ttl, Duration),
     load: F,
@@ -33,7 +34,7 @@ where
         let client = internal.get().await?;
         if sql::claim(&client, key, loader).await? {
             drop(client);
-            return lead(internal, key, loader, ttl, load).await;
+            return lead((internal, told), key, loader, ttl, load).await;
         }
         if let Some(cached) = sql::read(&client, key, stale_max).await? {
             return Ok(cached);
@@ -47,7 +48,13 @@ where
 }
 
 /// Loads under the lease. No session is held meanwhile.
-async fn lead<E, F, L>(internal: &Internal, key: &Key, loader: Uuid, ttl: Ttl, load: F) -> Outcome<E>
+async fn lead<E, F, L>(
+    (internal, told): (&Internal, &Repeats),
+    key: &Key,
+    loader: Uuid,
+    ttl: Ttl,
+    load: F,
+) -> Outcome<E>
 where
     E: Debug,
     F: FnOnce() -> L,
@@ -59,11 +66,11 @@ where
     };
     match loaded {
         Ok(value) => {
-            keep(internal, key, loader, &value, ttl).await;
+            keep((internal, told), key, loader, &value, ttl).await;
             Ok(Cached { value: Arc::new(value), age: Duration::ZERO, stale: false })
         }
         Err(error) => {
-            tracing::debug!(namespace = key.namespace, tenancy_id = %key.tenancy_id, ?error, "a cache entry could not be loaded");
+            tracing::debug!(namespace = key.namespace, tenancy = %key.tenancy_id, ?error, "a cache entry could not be loaded");
             if let Ok(client) = internal.get().await {
                 // Else the lease ends by itself.
                 let _ = sql::give_up(&client, key, loader).await;
@@ -74,17 +81,29 @@ where
 }
 
 /// A value that cannot be kept is served all the same.
-async fn keep(internal: &Internal, key: &Key, loader: Uuid, value: &Value, ttl: Ttl) {
+async fn keep(
+    (internal, told): (&Internal, &Repeats),
+    key: &Key,
+    loader: Uuid,
+    value: &Value,
+    ttl: Ttl,
+) {
     let kept = async {
         let client = internal.get().await?;
         if value.to_string().len() > PAYLOAD_BYTES_MAX {
-            tracing::warn!(namespace = key.namespace, tenancy_id = %key.tenancy_id, bytes_max = PAYLOAD_BYTES_MAX, "an answer is too large to be kept");
+            if let Some(not_told) = told.tell(&(key.namespace, key.tenancy_id)) {
+                tracing::warn!(namespace = key.namespace, tenancy = %key.tenancy_id, bytes_max = PAYLOAD_BYTES_MAX, not_told,
+                    "an answer is too large to be kept in \"CacheEntry\", so it is worked out each time");
+            }
             return Ok(sql::give_up(&client, key, loader).await?);
         }
         Ok::<_, tenant_sync_core::db::DbError>(sql::store(&client, key, loader, value, ttl).await?)
     };
-    if let Err(error) = kept.await {
-        tracing::warn!(namespace = key.namespace, tenancy_id = %key.tenancy_id, %error, "an answer could not be kept");
+    if let Err(error) = kept.await
+        && let Some(not_told) = told.tell(&key.namespace)
+    {
+        tracing::warn!(namespace = key.namespace, tenancy = %key.tenancy_id, %error, not_told,
+            "an answer could not be kept in \"CacheEntry\"");
     }
 }
 

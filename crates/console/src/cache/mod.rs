@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tenant_sync_core::db::{DbError, Internal};
+use tenant_sync_core::worker::Repeats;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -97,6 +98,8 @@ pub struct Cache<E> {
     internal: Internal,
     stale_max: Duration,
     flights: Arc<Mutex<Flights<E>>>,
+    /// Answers that could not be kept.
+    told: Arc<Repeats>,
 }
 
 impl<E> Clone for Cache<E> {
@@ -105,6 +108,7 @@ impl<E> Clone for Cache<E> {
             internal: self.internal.clone(),
             stale_max: self.stale_max,
             flights: Arc::clone(&self.flights),
+            told: Arc::clone(&self.told),
         }
     }
 }
@@ -113,7 +117,8 @@ impl<E: Clone + Debug + Send + Sync + 'static> Cache<E> {
     /// Connects to nothing yet.
     #[must_use]
     pub fn new(internal: Internal) -> Self {
-        Self { internal, stale_max: STALE_MAX, flights: Arc::default() }
+        let told = Arc::new(Repeats::new(Duration::from_secs(600), 10));
+        Self { internal, stale_max: STALE_MAX, flights: Arc::default(), told }
     }
 
     /// Serves entries for `stale_max` after their end, up to [`STALE_MAX`].
@@ -162,9 +167,9 @@ impl<E: Clone + Debug + Send + Sync + 'static> Cache<E> {
         let (land, landed) = watch::channel(None);
         flights.insert(key.clone(), landed.clone());
         let cleared = Cleared { flights: Arc::clone(&self.flights), key: key.clone() };
-        let (internal, stale_max) = (self.internal.clone(), self.stale_max);
+        let (internal, stale_max, told) = (self.internal.clone(), self.stale_max, Arc::clone(&self.told));
         tokio::spawn(async move {
-            let outcome = flight::fly(&internal, &key, (ttl, stale_max), load).await;
+            let outcome = flight::fly((&internal, &told), &key, (ttl, stale_max), load).await;
             // First out of the table, so that whoever comes after the outcome begins anew.
             drop(cleared);
             let _ = land.send(Some(outcome));

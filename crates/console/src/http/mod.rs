@@ -10,5 +10,6 @@ mod query;
 pub(crate) use at::At;
 pub(crate) use body::{Body, Json};
 pub(crate) use path::PathParameters;
+pub(crate) use problem::Fault;
 pub use problem::Problem;
 pub(crate) use query::Query;

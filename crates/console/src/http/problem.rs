@@ -27,7 +27,14 @@ pub struct Problem {
     field: Option<String>,
     #[serde(skip)]
     retry_after: Option<Duration>,
+    /// What went wrong on our side, for the log.
+    #[serde(skip)]
+    fault: Option<String>,
 }
+
+/// A fault of ours that an answer does not show; [`crate::told`] writes it into the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault(pub(crate) String);
 
 impl Problem {
     fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Self {
@@ -38,6 +45,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             retry_after: None,
+            fault: None,
         }
     }
 
@@ -110,9 +118,21 @@ impl Problem {
 
     /// 500: a fault of ours; the reason goes to the log and not to the caller.
     pub(crate) fn internal(error: &dyn Display) -> Self {
-        tracing::error!(%error, "a request failed");
         let detail = "this is a fault of the console; its log says more";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "It went wrong", detail)
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "It went wrong", detail);
+        Self { fault: Some(error.to_string()), ..problem }
+    }
+
+    /// What went wrong on our side.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    /// Notes the fault at an answer that is made of this.
+    pub(crate) fn note_at(&self, answer: &mut Response) {
+        if let Some(fault) = &self.fault {
+            answer.extensions_mut().insert(Fault(fault.clone()));
+        }
     }
 
     pub(crate) fn is_unauthorized(&self) -> bool {
@@ -146,6 +166,7 @@ impl IntoResponse for Problem {
         if self.is_unauthorized() {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        self.note_at(&mut response);
         response
     }
 }

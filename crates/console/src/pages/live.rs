@@ -86,7 +86,10 @@ where
         }
         match self.console.stopping.run_until_cancelled((self.load)(self.console.clone())).await? {
             Ok(regions) => Some(self.changed(regions)),
-            Err(problem) => Some(vec![Event::default().event("trouble").data(problem.detail())]),
+            Err(problem) => {
+                self.console.told.fault_in_stream("/live", &problem);
+                Some(vec![Event::default().event("trouble").data(problem.detail())])
+            }
         }
     }
 

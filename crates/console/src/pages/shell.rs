@@ -106,7 +106,9 @@ impl IntoResponse for Trouble {
         }
         let content = html! { div data-again[again] { (login::trouble(headline, &detail, again)) } };
         let page = frame::bare(headline, None, &content);
-        (status, Html(page.into_string())).into_response()
+        let mut answer = (status, Html(page.into_string())).into_response();
+        problem.note_at(&mut answer);
+        answer
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) async fn sync_now(
     }
     transaction.commit().await?;
     drop(client);
-    console.desk.ask(&keys(&found)).await?;
+    console.desk.ask("sync now", &keys(&found)).await?;
     asked(console, tenancy_id, target_id, &[]).await
 }
 
@@ -185,7 +185,7 @@ pub(crate) async fn resume(
     }
     transaction.commit().await?;
     drop(client);
-    console.desk.ask(&keys(&found)).await?;
+    console.desk.ask("resume", &keys(&found)).await?;
     asked(console, tenancy_id, target_id, &[]).await
 }
 
@@ -215,7 +215,7 @@ pub(crate) async fn resync(
     }
     transaction.commit().await?;
     drop(client);
-    desk.ask(&keys(&found)).await?;
+    desk.ask("resync", &keys(&found)).await?;
     asked(console, tenancy_id, target_id, mappings).await
 }
 

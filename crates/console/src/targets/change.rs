@@ -102,7 +102,7 @@ async fn add(
     audit::record(&transaction, &operator, &entry).await?;
     transaction.commit().await?;
     drop(client);
-    console.desk.ask(std::slice::from_ref(&key)).await?;
+    console.desk.ask("target add", std::slice::from_ref(&key)).await?;
     Ok(Json(detail(&console, &key).await?))
 }
 

@@ -345,7 +345,7 @@ pub struct Telemetry {
     /// Where a collector speaks OTLP over HTTP; unset = nothing is traced.
     #[serde(default, deserialize_with = "text_or_none")]
     pub otlp_endpoint: Option<String>,
-    /// Which part of all passes is traced.
+    /// Which part of all traces is recorded.
     #[serde(deserialize_with = "ratio")]
     pub sample_ratio: f64,
 }

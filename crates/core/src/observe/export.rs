@@ -17,6 +17,10 @@ pub(super) fn export(seen: &Observation) {
         };
         gauge!("tenant_sync_oldest_undelivered_seconds", "state" => state).set(age(since));
     }
+    for state in values("tenant_sync_oldest_unsent_seconds", "state") {
+        gauge!("tenant_sync_oldest_unsent_seconds", "state" => state)
+            .set(age(seen.unsent_since.get(state).copied()));
+    }
     for lane in values("tenant_sync_outbox_requests", "lane") {
         for state in values("tenant_sync_outbox_requests", "state") {
             let found = seen.requests.iter().find(|(l, s, _)| l == lane && s == state);

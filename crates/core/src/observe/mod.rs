@@ -45,6 +45,9 @@ pub struct Observation {
     pub unsequenced_since: Option<f64>,
     /// For each state of targets, since when the oldest change was not delivered.
     pub undelivered_since: HashMap<String, f64>,
+    /// For each state of destinations of HTTP requests, since when the oldest request that is due is due.
+    #[serde(default)]
+    pub unsent_since: HashMap<String, f64>,
     /// Lane, state and number of the requests to sync, and of destinations with HTTP requests (lane `requests`).
     pub requests: Vec<(String, String, i64)>,
     /// For each lane, since when its oldest due request is due.

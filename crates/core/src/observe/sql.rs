@@ -1,6 +1,7 @@
 //! The look itself: one statement that reads and stores, so that everything is of one snapshot.
 //!
-//! It goes over the requests, the targets and their progress: some rows a target, never the rows of a tenant.
+//! It goes over the requests, the targets and their progress: some rows a target and one a destination, never the rows of
+//! a tenant and never all events.
 
 use std::time::{Duration, Instant};
 
@@ -29,8 +30,11 @@ where namespace = 'observation' and "cacheKey" = 'installation'"#;
 ///   had not begun. Looks keep the last twelve of theirs for this, passes some thousands.
 /// - What has an id lies in its target if there is no request for it. If there is one, everything from before
 ///   `completeAsOf` is there, and so is what was committed before the request was made.
+/// - HTTP requests are looked at from destination to destination, by the first of each in the index, whether or not anybody
+///   has taken them up: their age must be right also when pollers and request workers are gone. A trigger's id is that of
+///   its destination. The look-ups have a limit so that each is one, whatever statistics say of how many there are.
 const LOOK: &str = r#"
-with before as (
+with recursive before as (
     select payload -> 'snapshots' as snapshots from "CacheEntry"
     where namespace = 'observation' and "cacheKey" = 'installation'
 ), snapshots as (
@@ -68,6 +72,20 @@ with before as (
     select r."dueAt", case when r."dueAt" <= now() then 'due' when r."runningSince" is not null then 'running'
                            when r."startedFulfillingAt" is not null then 'queued' else 'waiting' end as state
     from "OutgoingRequest" r where r.kind = 'delivery'
+), firsts (id, due) as (
+    (select r."destinationId", r."dueAt" from "OutgoingRequest" r
+     where r.kind = 'http' and r.state = 'pending' order by 1, 2 limit 1)
+    union all
+    select n.id, n.due from firsts f cross join lateral (
+        select r."destinationId" as id, r."dueAt" as due from "OutgoingRequest" r
+        where r.kind = 'http' and r.state = 'pending' and r."destinationId" > f.id order by 1, 2 limit 1) n
+), unsent as (
+    select coalesce(d.state, 'ok') as destination, min(f.due) as since
+    from firsts f
+    left join lateral (select d.state from "HttpDestination" d where d.id = f.id limit 1) d on true
+    left join lateral (select t.state from "HttpTrigger" t where t.id = f.id limit 1) t on true
+    where f.due <= now() and coalesce(t.state, 'active') = 'active'
+    group by 1
 ), lanes as (
     select r.lane, r.state, r."dueAt" from requests r
     union all
@@ -78,6 +96,7 @@ with before as (
         'unsequencedSince', (select extract(epoch from u.since) from unsequenced u),
         'undeliveredSince', (select coalesce(jsonb_object_agg(q.target, q.since), '{}') from (
             select r.target, extract(epoch from min(r.since)) as since from requests r group by 1) q),
+        'unsentSince', (select coalesce(jsonb_object_agg(u.destination, extract(epoch from u.since)), '{}') from unsent u),
         'requests', (select coalesce(jsonb_agg(jsonb_build_array(q.lane, q.state, q.n)), '[]') from (
             select r.lane, r.state, count(*) as n from lanes r group by 1, 2) q),
         'dueSince', (select coalesce(jsonb_object_agg(q.lane, q.since), '{}') from (

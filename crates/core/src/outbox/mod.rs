@@ -47,7 +47,7 @@ pub use log::{
     AttemptLine, RequestFilter, RequestLine, RequestState, attempts, list_requests, replay_requests,
 };
 pub use look::{COUNT_MAX, Fill, RequestsFill, fill, requests_fill, waiting};
-pub use operate::{hurry, is_running, start_over};
+pub use operate::{hurry, is_running, start_over, wish, wish_anew};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};
 pub use visit::{enqueue_due_visits, take_turn};
 

@@ -3,10 +3,43 @@
 use deadpool_postgres::Object;
 use tokio_postgres::Error;
 
-use super::TargetKey;
+use super::{TargetKey, ask};
+use crate::trace::Span;
 
 fn keys(targets: &[TargetKey]) -> Vec<String> {
     targets.iter().map(|t| format!("sync:{}:{}", t.tenancy_id, t.database_id)).collect()
+}
+
+/// Asks for targets at once, also for those that wait after a failure, and wakes the pollers. `wish` is what the operator
+/// calls it, such as `sync now`: a trace begins with it.
+///
+/// # Errors
+/// Postgres does.
+pub async fn wish(client: &Object, wish: &'static str, targets: &[TargetKey]) -> Result<(), Error> {
+    let span = span_of(wish, targets);
+    ask::enqueue(client, targets, span.traceparent().as_deref()).await?;
+    hurry(client, targets).await?;
+    ask::notify(client).await
+}
+
+/// Like [`wish`], and whoever works with the old settings of these targets is worth nothing any more.
+///
+/// # Errors
+/// Postgres does.
+pub async fn wish_anew(client: &Object, wish: &'static str, targets: &[TargetKey]) -> Result<(), Error> {
+    let span = span_of(wish, targets);
+    ask::enqueue(client, targets, span.traceparent().as_deref()).await?;
+    start_over(client, targets).await?;
+    ask::notify(client).await
+}
+
+fn span_of(wish: &'static str, targets: &[TargetKey]) -> Span {
+    if targets.is_empty() {
+        return Span::none();
+    }
+    let mut span = Span::root(wish);
+    span.set("tenant_sync.targets", || i64::try_from(targets.len()).unwrap_or(i64::MAX));
+    span
 }
 
 /// Makes the waiting rows of these targets due now, with a fresh count of attempts. A row that is queued or

@@ -9,11 +9,17 @@ use tokio_postgres::types::{ToSql, Type};
 /// Asks for a sync of targets whose visit is due, oldest first, at most `limit`, and sets each one's next
 /// visit to `interval` from now, give or take a tenth, so that targets made together drift apart. A target
 /// whose row is there already is visited by that: its counter stays. Paused targets are not visited, ones
-/// that somebody has locked are left for the next call. Returns how many visits were due.
+/// that somebody has locked are left for the next call. New rows belong to the trace of `traceparent`. Returns how many
+/// visits were due.
 ///
 /// # Errors
 /// Postgres does.
-pub async fn enqueue_due_visits(client: &Object, interval: Duration, limit: i64) -> Result<i64, Error> {
+pub async fn enqueue_due_visits(
+    client: &Object,
+    interval: Duration,
+    limit: i64,
+    traceparent: Option<&str>,
+) -> Result<i64, Error> {
     let text = r#"
 with due as materialized (
     select "tenancyId", id from "ExternalDatabase"
@@ -25,14 +31,14 @@ with due as materialized (
     set "nextVisitAt" = now() + $2 * (0.9 + 0.2 * random()) * interval '1 second'
     from due where e."tenancyId" = due."tenancyId" and e.id = due.id
 ), asked as (
-    insert into "OutgoingRequest" (kind, "deduplicationKey", "tenancyId", "databaseId")
-    select 'sync', 'sync:' || "tenancyId" || ':' || id, "tenancyId", id from due
+    insert into "OutgoingRequest" (kind, "deduplicationKey", "tenancyId", "databaseId", traceparent)
+    select 'sync', 'sync:' || "tenancyId" || ':' || id, "tenancyId", id, $3 from due
     order by 2
     on conflict ("deduplicationKey") where kind = 'sync' do nothing
 )
 select count(*) from due"#;
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&limit, Type::INT8), (&interval.as_secs_f64(), Type::FLOAT8)];
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&limit, Type::INT8), (&interval.as_secs_f64(), Type::FLOAT8), (&traceparent, Type::TEXT)];
     Ok(client.query_typed_one(text, &parameters).await?.get(0))
 }
 

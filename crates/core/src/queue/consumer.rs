@@ -25,6 +25,7 @@ use super::places::{Place, Places};
 use super::publisher::publish_on;
 use super::supervisor::{Broker, LinkState, Session};
 use crate::outbox::Lane;
+use crate::worker::Repeats;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between looks at the queues while nothing comes.
@@ -97,6 +98,8 @@ pub struct Consumer<J = Job> {
     places: Places,
     running: TaskTracker,
     state: LinkState,
+    /// Somebody who publishes nonsense is no line a message.
+    unreadable: Repeats,
 }
 
 /// One queue's subscription.
@@ -111,7 +114,9 @@ impl<J: FromMessage> Consumer<J> {
     #[must_use]
     pub fn new(broker: Broker, concurrency: u16) -> Self {
         let places = Places::new(concurrency);
-        Self { kind: PhantomData, broker, places, running: TaskTracker::new(), state: LinkState::default() }
+        let (running, state) = (TaskTracker::new(), LinkState::default());
+        let unreadable = Repeats::new(Duration::from_secs(600), 10);
+        Self { kind: PhantomData, broker, places, running, state, unreadable }
     }
 
     /// Whether the connection stands.
@@ -190,7 +195,13 @@ impl<J: FromMessage> Consumer<J> {
             }
             match J::decode(&delivery.data, &delivery.properties) {
                 Ok(job) => self.start(job, queue, delivery, place, handler),
-                Err(reason) => bury(&graves, queue, &delivery, &reason).await?,
+                Err(reason) => {
+                    if let Some(not_told) = self.unreadable.tell(&reason.to_string()) {
+                        tracing::warn!(queue = queue.name(), %reason, bytes = delivery.data.len(), not_told,
+                            "cannot read a message; it goes to tenant-sync.dead");
+                    }
+                    bury(&graves, queue, &delivery, &reason).await?;
+                }
             }
         }
         live.cancel().await?;
@@ -231,10 +242,10 @@ impl<J: FromMessage> Consumer<J> {
         self.running.spawn(async move {
             let handled = AssertUnwindSafe(async { handler(delivered).await }).catch_unwind().await;
             if handled.is_err() {
-                tracing::error!(%request_id, "a job panicked; its row is due again when its lease ends");
+                tracing::error!(request = %request_id, "a job panicked; its row is due again when its lease ends");
             }
             if let Err(error) = ack(&delivery).await {
-                tracing::debug!(%request_id, %error, "not acknowledged, the claim makes the message stale");
+                tracing::debug!(request = %request_id, %error, "not acknowledged, the claim makes the message stale");
             }
             drop(place);
         });
@@ -302,7 +313,6 @@ async fn bury(
     delivery: &Delivery,
     reason: &Undecodable,
 ) -> Result<(), QueueError> {
-    tracing::warn!(queue = origin.name(), %reason, bytes = delivery.data.len(), "cannot read a message");
     metrics::counter!("tenant_sync_dead_messages_total", "queue" => origin.name()).increment(1);
     let mut headers = FieldTable::default();
     headers.insert(names::REASON_HEADER.into(), AMQPValue::LongString(reason.to_string().into()));

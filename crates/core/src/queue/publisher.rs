@@ -125,9 +125,18 @@ impl Message for DeliveryClaim {
         delivery_job::properties(self, expires_after, traceparent)
     }
 
-    /// An HTTP request belongs to no pass, and no trace begins here.
+    /// What a destination is sent in one turn was asked for by many transactions, so a trace begins with the turn.
     fn span(&self) -> Span {
-        Span::none()
+        let mut span = Span::root_of("publish", SpanKind::Producer);
+        span.set("messaging.system", || "rabbitmq");
+        span.set("messaging.destination.name", || self.queue().name());
+        span.set("tenant_sync.request", || self.request_id.to_string());
+        span.set("tenant_sync.claim", || self.claim);
+        span.set("tenant_sync.destination", || self.destination_id.to_string());
+        if let Some(tenancy) = self.tenancy_id {
+            span.set("tenant_sync.tenancy", || tenancy.to_string());
+        }
+        span
     }
 }
 

@@ -113,6 +113,6 @@ pub async fn ask(desk: &Desk, wanted: &[Wanted], applied: &Applied) -> Result<()
     let changed = |ids: &[String]| -> Vec<TargetKey> {
         wanted.iter().map(|w| w.key.clone()).filter(|key| ids.contains(&key.database_id)).collect()
     };
-    desk.ask(&changed(&applied.added)).await?;
-    desk.ask_anew(&changed(&applied.updated)).await
+    desk.ask("target add", &changed(&applied.added)).await?;
+    desk.ask_anew("target update", &changed(&applied.updated)).await
 }

@@ -118,28 +118,20 @@ impl Desk {
         Ok(if added { Addition::Added } else { Addition::IdTaken })
     }
 
-    /// Asks for targets and ends their back-offs.
+    /// Asks for targets and ends their back-offs, as an operator wishes: `sync now`, `resume`, ….
     ///
     /// # Errors
     /// Postgres does.
-    pub async fn ask(&self, keys: &[TargetKey]) -> Result<(), DbError> {
-        let client = self.internal.get().await?;
-        outbox::enqueue(&client, keys).await?;
-        outbox::hurry(&client, keys).await?;
-        outbox::notify(&client).await?;
-        Ok(())
+    pub async fn ask(&self, wish: &'static str, keys: &[TargetKey]) -> Result<(), DbError> {
+        Ok(outbox::wish(&self.internal.get().await?, wish, keys).await?)
     }
 
     /// Like [`Desk::ask`], and whoever works with the old settings is worth nothing any more.
     ///
     /// # Errors
     /// Postgres does.
-    pub async fn ask_anew(&self, keys: &[TargetKey]) -> Result<(), DbError> {
-        let client = self.internal.get().await?;
-        outbox::enqueue(&client, keys).await?;
-        outbox::start_over(&client, keys).await?;
-        outbox::notify(&client).await?;
-        Ok(())
+    pub async fn ask_anew(&self, wish: &'static str, keys: &[TargetKey]) -> Result<(), DbError> {
+        Ok(outbox::wish_anew(&self.internal.get().await?, wish, keys).await?)
     }
 
     /// The mappings that go to a target; those of them that are named, if any are.

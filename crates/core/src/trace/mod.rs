@@ -1,11 +1,12 @@
-//! Traces, where `telemetry.otlp_endpoint` asks for them: one from the sequencer's pass to the target's commit.
+//! Traces, where `telemetry.otlp_endpoint` asks for them: one from what asks for a sync to the target's commit, and one
+//! for each turn of a destination of HTTP requests.
 //!
 //! ```text
-//! pass ─▶ "OutgoingRequest"."traceparent" ─▶ publish ─▶ header traceparent ─▶ sync ─▶ lock, read, write, commit
+//! pass, visits, asks, sync now ─▶ "OutgoingRequest"."traceparent" ─▶ publish ─▶ header traceparent ─▶ sync ─▶ lock, …, commit
+//!                                             a delivery row's claim ─▶ publish ─▶ header traceparent ─▶ deliver ─▶ read, call, settle
 //! ```
-//! A pass begins a trace, and nothing else does: what no pass asked for (a visit, an operator's wish) has none. Off, a
-//! span is an empty value, and nothing is built, measured or sent. Spans that cannot be sent are lost, counted, and hold
-//! nobody up.
+//! Whether a trace is recorded is decided where it begins, and nowhere else. Off, a span is an empty value, and nothing is
+//! built, measured or sent. Spans that cannot be sent are lost, counted, and hold nobody up.
 
 mod context;
 mod export;
@@ -53,8 +54,14 @@ impl Span {
     /// Begins a trace, if this process traces and `telemetry.sample_ratio` means this one.
     #[must_use]
     pub fn root(name: &'static str) -> Self {
+        Self::root_of(name, SpanKind::Internal)
+    }
+
+    /// As [`Span::root`], of another kind.
+    #[must_use]
+    pub fn root_of(name: &'static str, kind: SpanKind) -> Self {
         match TRACER.get() {
-            Some(tracer) if tracer.means_this_one() => Self::begin(name, SpanKind::Internal, None),
+            Some(tracer) if tracer.means_this_one() => Self::begin(name, kind, None),
             _ => Self::none(),
         }
     }
@@ -74,10 +81,22 @@ impl Span {
     /// A part of this work.
     #[must_use]
     pub fn child(&self, name: &'static str, kind: SpanKind) -> Self {
-        match &self.open {
-            Some(open) => Self::begin(name, kind, Some(open.context)),
+        Self::part_of(self.context(), name, kind)
+    }
+
+    /// A part of the work that this is the context of.
+    #[must_use]
+    pub fn part_of(whole: Option<Context>, name: &'static str, kind: SpanKind) -> Self {
+        match whole {
+            Some(whole) => Self::begin(name, kind, Some(whole)),
             None => Self::none(),
         }
+    }
+
+    /// Where parts of this work belong; `None` = it is not recorded.
+    #[must_use]
+    pub fn context(&self) -> Option<Context> {
+        self.open.as_ref().map(|open| open.context)
     }
 
     fn begin(name: impl Into<Cow<'static, str>>, kind: SpanKind, parent: Option<Context>) -> Self {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use futures_util::{TryStreamExt, pin_mut};
-use tenant_sync_core::db::{DbError, Internal, describe};
+use tenant_sync_core::db::{DbError, Internal, describe, discreet};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row};
@@ -23,7 +23,7 @@ use crate::target::state::text_settings;
 pub(crate) enum SourceError {
     #[error(transparent)]
     Db(#[from] DbError),
-    #[error("reading the source: {}", describe(.0))]
+    #[error("reading the source: {}", discreet(.0))]
     Row(#[from] tokio_postgres::Error),
     /// What this mapping reads is not there (any more), may not be read, or is no value: others can go on.
     #[error("the mapping {name} cannot be read: {}", said(.error))]

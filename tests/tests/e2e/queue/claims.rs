@@ -202,7 +202,7 @@ async fn a_row_is_removed_only_if_nobody_asked_while_it_ran() {
     poller.poller.tick().await.expect("tick");
     let held = Held { request_id, claim: 1 };
     let taken = outbox::take(&client, held, "w", HOUR).await.expect("take").expect("ours");
-    outbox::enqueue(&client, &rows).await.expect("asked again");
+    outbox::enqueue(&client, &rows, None).await.expect("asked again");
     assert_eq!(outbox::finish(&client, held, taken.counter).await.expect("finish"), Finished::AskedAgain);
     assert_eq!(outbox::finish(&client, held, taken.counter).await.expect("finish"), Finished::Lost);
 
@@ -249,7 +249,7 @@ async fn a_new_request_does_not_shorten_a_back_off() {
     let held = Held { request_id, claim: 1 };
     outbox::take(&client, held, "w", HOUR).await.expect("take").expect("ours");
     assert!(outbox::failed(&client, held, HOUR).await.expect("failed"));
-    outbox::enqueue(&client, &rows).await.expect("asked again");
+    outbox::enqueue(&client, &rows, None).await.expect("asked again");
     let state = r#"counter = 1 and attempts = 1 and "dueAt" > now() + interval '59 minutes'
                    and "startedFulfillingAt" is null"#;
     assert_eq!(stack.count(state).await, 1);

@@ -103,7 +103,7 @@ async fn a_job_that_panics_gives_its_place_back() {
     let client = stack.session().await;
     for (jobs, database) in [(1, "t_panics"), (2, "t0")] {
         let target = TargetKey { tenancy_id, database_id: database.to_owned() };
-        outbox::enqueue(&client, &[target]).await.expect("enqueue");
+        outbox::enqueue(&client, &[target], None).await.expect("enqueue");
         poller.poller.tick().await.expect("tick");
         eventually("the job is handed out", async || consumer.began(Lane::Live) == jobs).await;
     }

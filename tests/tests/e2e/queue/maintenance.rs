@@ -37,10 +37,10 @@ async fn an_ask_for_a_row_that_somebody_holds_waits_alone() {
     let holding = stack.sql.transaction().await.expect("begin");
     let lock = r#"select id from "OutgoingRequest" where kind = 'sync' and "databaseId" = 't0' for update"#;
     holding.query_one(lock, &[]).await.expect("lock");
-    let folded = tokio::time::timeout(Duration::from_secs(5), outbox::fold_asks(&client, 100)).await;
+    let folded = tokio::time::timeout(Duration::from_secs(5), outbox::fold_asks(&client, 100, None)).await;
     assert_eq!(folded.expect("does not wait").expect("fold"), Folded { asks: 1, targets: 1 });
     holding.rollback().await.expect("release");
-    assert_eq!(outbox::fold_asks(&client, 100).await.expect("fold"), Folded { asks: 1, targets: 1 });
+    assert_eq!(outbox::fold_asks(&client, 100, None).await.expect("fold"), Folded { asks: 1, targets: 1 });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,9 +53,9 @@ async fn visits_are_bounded_spread_and_not_for_paused_targets() {
     stack.sql.execute(pause, &[]).await.expect("pause");
     let client = stack.session().await;
     let hour = Duration::from_secs(3600);
-    assert_eq!(outbox::enqueue_due_visits(&client, hour, 30).await.expect("visits"), 30);
-    assert_eq!(outbox::enqueue_due_visits(&client, hour, 30).await.expect("visits"), 8);
-    assert_eq!(outbox::enqueue_due_visits(&client, hour, 30).await.expect("visits"), 0);
+    assert_eq!(outbox::enqueue_due_visits(&client, hour, 30, None).await.expect("visits"), 30);
+    assert_eq!(outbox::enqueue_due_visits(&client, hour, 30, None).await.expect("visits"), 8);
+    assert_eq!(outbox::enqueue_due_visits(&client, hour, 30, None).await.expect("visits"), 0);
     assert_eq!(stack.count("kind = 'sync' and counter = 0").await, 38);
     let spread = r#"select count(distinct "nextVisitAt"), min("nextVisitAt") > now() + interval '53 minutes',
                            max("nextVisitAt") < now() + interval '67 minutes'
@@ -64,7 +64,7 @@ async fn visits_are_bounded_spread_and_not_for_paused_targets() {
     assert!(row.get::<_, i64>(0) > 30 && row.get::<_, bool>(1) && row.get::<_, bool>(2));
     // A target that is asked for already is visited by that.
     stack.sql.execute(due, &[]).await.expect("due");
-    assert_eq!(outbox::enqueue_due_visits(&client, hour, 100).await.expect("visits"), 38);
+    assert_eq!(outbox::enqueue_due_visits(&client, hour, 100, None).await.expect("visits"), 38);
     assert_eq!(stack.count("kind = 'sync' and counter = 0").await, 38);
 }
 

@@ -91,7 +91,7 @@ impl Stack {
         let tenancy_id = self.tenancy(rows).await;
         let keys: Vec<_> =
             (0..rows).map(|n| TargetKey { tenancy_id, database_id: format!("t{n}") }).collect();
-        let asked = outbox::enqueue(&self.session().await, &keys).await.expect("enqueue");
+        let asked = outbox::enqueue(&self.session().await, &keys, None).await.expect("enqueue");
         assert_eq!(asked, rows as u64);
         keys
     }

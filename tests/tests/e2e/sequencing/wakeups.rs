@@ -149,7 +149,7 @@ async fn what_an_application_asks_for_in_an_open_transaction_stops_nobody() {
     assert_eq!(counter(&source, tenancy).await, "1");
     open.commit().await.expect("commit");
     let client = source.internal().get().await.expect("a session");
-    let folded = outbox::fold_asks(&client, 100).await.expect("folds");
+    let folded = outbox::fold_asks(&client, 100, None).await.expect("folds");
     assert_eq!((folded.asks, folded.targets), (1, 1));
     assert_eq!(counter(&source, tenancy).await, "2");
 }
@@ -207,17 +207,17 @@ async fn many_requests_are_written_in_the_order_of_their_keys() {
     in_order("a pass that inserts").await;
     change().await;
     in_order("a pass that asks again").await;
-    outbox::enqueue(&client, &targets).await.expect("enqueues");
+    outbox::enqueue(&client, &targets, None).await.expect("enqueues");
     in_order("asking again").await;
     for tenancy in &tenancies {
         source.value(&format!("select enqueue_tenant_sync('{tenancy}')")).await;
     }
-    outbox::fold_asks(&client, 100).await.expect("folds");
+    outbox::fold_asks(&client, 100, None).await.expect("folds");
     in_order("folding").await;
     source.run(r#"delete from "OutgoingRequest"; update "ExternalDatabase" set "nextVisitAt" = now() - random() * interval '1 h'"#).await;
-    outbox::enqueue_due_visits(&client, HOUR, 100).await.expect("visits");
+    outbox::enqueue_due_visits(&client, HOUR, 100, None).await.expect("visits");
     in_order("the sweep").await;
     source.run(r#"delete from "OutgoingRequest""#).await;
-    outbox::enqueue(&client, &targets).await.expect("enqueues");
+    outbox::enqueue(&client, &targets, None).await.expect("enqueues");
     in_order("asking").await;
 }

@@ -12,12 +12,12 @@ use tenant_sync_tests::worker::Worker;
 
 /// A line of the text format, without its value.
 #[derive(Debug)]
-struct Series {
-    name: String,
-    labels: BTreeMap<String, String>,
+pub(super) struct Series {
+    pub(super) name: String,
+    pub(super) labels: BTreeMap<String, String>,
 }
 
-fn series(text: &str) -> Vec<Series> {
+pub(super) fn series(text: &str) -> Vec<Series> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines
         .map(|line| {

@@ -71,6 +71,23 @@ fn rules_and_dashboard_name_only_metrics_that_exist_and_the_dashboard_shows_all(
 }
 
 #[test]
+fn a_panel_of_the_dashboard_shows_seconds_or_something_else_and_says_so() {
+    let dashboard: Value = serde_json::from_str(&read("deploy/monitoring/dashboard.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let mut places = BTreeSet::new();
+    for panel in panels {
+        assert!(places.insert(panel["gridPos"].to_string()), "two panels in one place: {}", panel["title"]);
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expression = target["expr"].as_str().expect("an expression");
+            let ends = ["_seconds", "_seconds_bucket"];
+            let is_time = names_in(expression).iter().any(|name| ends.iter().any(|end| name.ends_with(end)));
+            let unit = &panel["fieldConfig"]["defaults"]["unit"];
+            assert_eq!(is_time, unit == "s", "{}: {expression} in {unit}", panel["title"]);
+        }
+    }
+}
+
+#[test]
 fn every_alert_is_tested_both_ways_and_has_its_section() {
     let (alerts, tests, page) = (alerts(), rule_tests(), read("docs/operations.md"));
     let rules = rules();

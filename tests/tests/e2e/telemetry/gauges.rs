@@ -1,7 +1,7 @@
 //! The gauges about the whole installation tell the truth, also when workers are gone.
 
-use std::time::Duration;
-
+use tenant_sync_tests::endpoint::Endpoint;
+use tenant_sync_tests::receiver::Receiver;
 use tenant_sync_tests::stack::Stack;
 use tenant_sync_tests::tenant::{SOON, Tenant};
 use tenant_sync_tests::wait::eventually;
@@ -118,6 +118,43 @@ async fn switches_parked_rows_and_waiting_wishes_are_seen_by_whoever_lives() {
     becomes(&sequencer, &undelivered("unsequenced"), |age| age == 0.0).await;
 }
 
+#[tokio::test]
+async fn a_request_ages_without_a_request_worker_and_without_a_poller() {
+    let mut stack = Stack::plan().externals(0).start().await;
+    // So that what nobody takes is claimed in vain again and again.
+    stack.set("poller.claim_lease", "1s");
+    let sequencer = stack.sequencer().start().await;
+    let mut poller = stack.poller().start().await;
+    let receiver = Receiver::start().await;
+    let (first, second) =
+        (Endpoint::register(&stack, &receiver.url(), "").await, Endpoint::register(&stack, &receiver.url(), "").await);
+    let unsent = "tenant_sync_oldest_unsent_seconds{state=\"ok\"}";
+    becomes(&sequencer, unsent, |age| age == 0.0).await;
+    first.send(0, 1, 0).await;
+    becomes(&poller, unsent, |age| age > 3.0).await;
+    eventually(SOON, "it to be claimed again", async || {
+        let text = poller.metrics().await;
+        let claims = text.lines().find(|line| line.starts_with("tenant_sync_poller_claimed_total{lane=\"requests\"}"));
+        match claims.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()) {
+            Some(2..) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    // What a paused trigger keeps back does not count; what nobody has taken up at all does.
+    poller.kill9();
+    let pause = format!(r#"update "HttpTrigger" set state = 'paused', "stateReason" = 'a test' where id = '{}'"#, first.id);
+    stack.internal().sql(&pause).await;
+    becomes(&sequencer, unsent, |age| age == 0.0).await;
+    second.send(0, 1, 0).await;
+    becomes(&sequencer, unsent, |age| age > 3.0).await;
+
+    poller.launch_again();
+    let _worker = stack.request_worker().start().await;
+    second.drained(SOON).await;
+    becomes(&sequencer, unsent, |age| age == 0.0).await;
+}
+
 /// One look costs what the targets cost, and that is bounded.
 #[tokio::test]
 async fn a_look_at_ten_thousand_targets_is_cheap() {
@@ -133,14 +170,18 @@ async fn a_look_at_ten_thousand_targets_is_cheap() {
                select "tenancyId", id, m, 1, now() from "ExternalDatabase", unnest(array['users', 'contact_channels']) m;
                insert into "OutgoingRequest" (kind, "deduplicationKey", "tenancyId", "databaseId", "createdAt")
                select 'sync', 'sync:' || "tenancyId" || ':main', "tenancyId", id, now() - interval '1 hour'
-               from "ExternalDatabase"; analyze"#,
+               from "ExternalDatabase";
+               insert into "HttpDestination" (id, origin) select gen_random_uuid(), 'http://h' || n || '.invalid' from generate_series(1, 10000) n;
+               insert into "OutgoingRequest" (kind, "destinationId", position, url, "dueAt")
+               select 'http', id, nextval('outgoing_request_seq'), origin, now() - interval '1 hour' from "HttpDestination";
+               analyze"#,
         )
         .await;
     let sequencer = stack.sequencer().start().await;
     becomes(&sequencer, "tenant_sync_outbox_requests{lane=\"live\",state=\"due\"}", |n| n == 10000.0).await;
     let took = gauge(&sequencer, "tenant_sync_observation_duration_seconds").await.expect("a gauge");
-    eprintln!("a look at 10000 targets with a request each took {took:.3} s");
-    assert!(took < 2.0, "{took} s");
-    let statement = Duration::from_secs_f64(took * 20.0).max(Duration::from_secs(10));
-    assert!(statement <= Duration::from_secs(40));
+    becomes(&sequencer, "tenant_sync_oldest_unsent_seconds{state=\"ok\"}", |age| age >= 3600.0).await;
+    eprintln!("a look at 10000 targets and 10000 destinations with a request each took {took:.3} s");
+    // On a machine that does much else; what is not linear would take its ten seconds and fail.
+    assert!(took < 5.0, "{took} s");
 }

@@ -9,6 +9,8 @@ use tenant_sync_tests::pids::project_root;
 use tenant_sync_tests::programs;
 
 const PAGES: [&str; 2] = ["docs/operations.md", "docs/metrics.md"];
+/// Other pages that name commands.
+const MORE_PAGES: [&str; 2] = ["README.md", "deploy/k8s/README.md"];
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(project_root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -85,7 +87,7 @@ fn help(words: &[String]) -> Option<String> {
 #[test]
 fn commands_and_options_that_pages_name_exist() {
     let mut tried = 0;
-    for page in PAGES {
+    for page in PAGES.into_iter().chain(MORE_PAGES) {
         for words in commands(&read(page)) {
             let is_name = |word: &&String| {
                 word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-')
@@ -107,7 +109,39 @@ fn commands_and_options_that_pages_name_exist() {
             tried += 1;
         }
     }
-    assert!(tried > 30, "{tried}");
+    assert!(tried > 60, "{tried}");
+}
+
+/// The messages of all lines of level ERROR in the programs.
+fn errors() -> BTreeSet<String> {
+    let (mut messages, mut folders) = (BTreeSet::new(), vec![project_root().join("crates")]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let text = std::fs::read_to_string(&path).expect("a source");
+                for call in text.split("tracing::error!(").skip(1) {
+                    let call = call.split(");").next().unwrap_or_default();
+                    let message = call.rsplit('"').nth(1).unwrap_or_else(|| panic!("no message: {call}"));
+                    messages.insert(message.to_owned());
+                }
+            }
+        }
+    }
+    messages
+}
+
+/// An ERROR means that a person must act, so the page says how.
+#[test]
+fn every_line_of_level_error_is_on_the_page_with_what_to_do() {
+    let (page, errors) = (read("docs/operations.md"), errors());
+    assert!(errors.len() >= 6, "{errors:?}");
+    for message in &errors {
+        let begins = message.split([';', ':']).next().unwrap_or(message);
+        assert!(page.contains(&format!("\n| `{begins}` |")), "docs/operations.md does not say what to do: {message}");
+    }
 }
 
 #[test]

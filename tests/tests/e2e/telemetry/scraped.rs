@@ -75,9 +75,25 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
     let lag = prometheus.number("sum(tenant_sync_lag_seconds_count)").await.expect("a number");
     assert!(lag >= 1.0, "{lag}");
 
-    // Nobody is left who could tell: the alert about age begins to count.
+    // Those who deliver are gone, and nothing fails: age alone tells.
     let Workers { sequencer, poller, sync_worker } = &mut workers;
-    for worker in [sequencer, poller, sync_worker, &mut request_worker, &mut console.worker] {
+    sync_worker.kill9();
+    request_worker.kill9();
+    tenant.user("nobody brings her").await;
+    stack.internal().sql(&format!("select enqueue_http_request('{}')", receiver.url())).await;
+    for alert in ["TenantSyncChangesNotDelivered", "TenantSyncRequestsNotDelivered"] {
+        let expression = expression_of(&rules, alert).replace("> 60", "> 4");
+        eventually(SOON, &format!("{alert} to see what waits"), async || {
+            match prometheus.query(&expression).await?.as_slice() {
+                [] => Err(format!("{expression} has no value")),
+                _ => Ok(()),
+            }
+        })
+        .await;
+    }
+
+    // Nobody is left who could tell: the alert about age begins to count.
+    for worker in [sequencer, poller, &mut console.worker] {
         worker.kill9();
     }
     eventually(Duration::from_secs(30), "the first alert", async || {
@@ -87,6 +103,13 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
         if first["state"] == "inactive" { Err("inactive".to_owned()) } else { Ok(()) }
     })
     .await;
+}
+
+/// What an alert of these rules looks at.
+fn expression_of(rules: &str, alert: &str) -> String {
+    let (_, after) = rules.split_once(&format!("- alert: {alert}\n")).expect("an alert");
+    let line = after.lines().find_map(|line| line.trim().strip_prefix("expr: "));
+    line.expect("an expression on one line").to_owned()
 }
 
 /// Every expression of the dashboard is one that Prometheus understands.

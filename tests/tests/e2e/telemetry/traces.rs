@@ -20,12 +20,13 @@ async fn a_change_is_one_trace_from_its_pass_to_its_commit() {
 
     let commit = eventually(SOON, "a commit that belongs to a pass", async || {
         let spans = collector.spans();
-        let commit = spans.iter().find(|span| span.name == "commit" && way(&spans, span).len() == 4);
+        let of_a_pass = |span: &Span| span.way(&spans).last().is_some_and(|first| first.name == "pass");
+        let commit = spans.iter().find(|span| span.name == "commit" && of_a_pass(span));
         commit.cloned().ok_or_else(|| format!("{spans:#?}"))
     })
     .await;
     let spans = collector.spans();
-    let way = way(&spans, &commit);
+    let way = commit.way(&spans);
     let told: Vec<_> = way.iter().map(|span| (span.service.as_str(), span.name.as_str())).collect();
     assert_eq!(
         told,
@@ -92,13 +93,4 @@ async fn a_collector_that_is_away_costs_nothing_but_its_spans() {
     // Told once, however many batches are lost.
     assert_eq!(workers.sync_worker.logs().matching("takes no spans").len(), 1);
     workers.sync_worker.terminate().await;
-}
-
-/// A span, what it is a part of, and so on to the beginning.
-fn way(spans: &[Span], from: &Span) -> Vec<Span> {
-    let mut way = vec![from.clone()];
-    while let Some(parent) = way.last().and_then(|last| spans.iter().find(|span| span.id == last.parent)) {
-        way.push(parent.clone());
-    }
-    way
 }

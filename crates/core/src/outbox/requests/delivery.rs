@@ -25,12 +25,12 @@ with taken as (
     update "OutgoingRequest"
     set "runningSince" = now(), "dueAt" = now() + $4 * interval '1 second', "workerId" = $3
     where id = $1 and claim = $2 and "startedFulfillingAt" is not null and "runningSince" is null and "dueAt" > now()
-    returning counter, "destinationId"
+    returning counter, "destinationId", "tenancyId"
 )
 select r.counter, r."destinationId", d.id, d.parallelism, d."ratePerSecond", d."batchEvents", d."batchWaitMillis",
     d."consecutiveFailures", extract(epoch from now() - d."failingSince")::float8,
     extract(epoch from d."nextAttemptAt" - now())::float8,
-    t.state = 'active', t.url, t.headers, t."keyId", t.secrets, t."timeoutMillis", t."updatedAt"
+    t.state = 'active', t.url, t.headers, t."keyId", t.secrets, t."timeoutMillis", t."updatedAt", r."tenancyId"
 from taken r left join "HttpDestination" d on d.id = r."destinationId" left join "HttpTrigger" t on t.id = d."triggerId""#;
     let lease = lease.as_secs_f64();
     let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
@@ -44,6 +44,7 @@ from taken r left join "HttpDestination" d on d.id = r."destinationId" left join
         held,
         counter: row.get(0),
         destination_id: row.get(1),
+        tenancy_id: row.get(17),
         destination: row.get::<_, Option<Uuid>>(2).map(|_| limits(&row)),
     }))
 }

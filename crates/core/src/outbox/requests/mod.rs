@@ -33,6 +33,8 @@ pub struct Delivery {
     pub counter: i64,
     /// "HttpDestination".id
     pub destination_id: Uuid,
+    /// Whose trigger it is; none for all tenants' or for plain requests.
+    pub tenancy_id: Option<Uuid>,
     /// The destination; `None` = it is gone.
     pub destination: Option<Limits>,
 }

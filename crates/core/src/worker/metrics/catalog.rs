@@ -94,7 +94,7 @@ pub const ALL: &[Metric] = &[
         Gauge,
         OBSERVERS,
         &[LANE],
-        "How long the oldest due request has been due, 0 if none is",
+        "How long the oldest row that may be claimed has been due, 0 if none is; one that was claimed in vain is due anew",
     ),
     metric(
         "tenant_sync_outbox_asks",
@@ -290,6 +290,13 @@ pub const ALL: &[Metric] = &[
         REQUEST_WORKER,
         &[],
         "HTTP requests that were given up after their last attempt",
+    ),
+    metric(
+        "tenant_sync_oldest_unsent_seconds",
+        Gauge,
+        OBSERVERS,
+        &[("state", Values::Of(&["ok", "retrying", "broken"]))],
+        "How long the oldest HTTP request that is due has been due, by its destination's state; paused triggers' do not count",
     ),
     metric(
         "tenant_sync_destinations",
