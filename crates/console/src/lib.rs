@@ -22,6 +22,7 @@ mod serve;
 mod state;
 mod status;
 mod targets;
+mod triggers;
 pub mod users;
 
 use std::sync::Arc;
