@@ -233,6 +233,65 @@ const branch = async (page) => {
   step("the branch of HTTP requests says what it lacks");
 };
 
+const triggers = async (page) => {
+  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Triggers" }).click();
+  await live(page);
+  await shows(region(page, "lines"), "source.rewound");
+  await look(page, "triggers");
+  await page.getByLabel("State").selectOption("failing");
+  await page.waitForURL(/state=failing/);
+  if (await region(page, "lines").locator("tbody tr").count() !== 1) complaints.push("other triggers fail, too");
+  await shows(region(page, "lines"), "The receiver cannot be reached");
+  await region(page, "lines").getByRole("link").first().click();
+  await live(page);
+  await shows(region(page, "state"), "takes no requests");
+  await look(page, "trigger-failing");
+  // What it gave up: one by its event, the rest from its own page.
+  await region(page, "state").getByRole("link", { name: "2", exact: true }).click();
+  await page.waitForURL(/state=dead/);
+  await page.getByLabel("Event").fill("order.placed");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/event=order.placed/);
+  await live(page);
+  await look(page, "requests-filtered");
+  await page.getByRole("button", { name: "Send all of these again" }).click();
+  await look(page, "requests-question");
+  await page.getByRole("dialog").getByRole("button", { name: "Send them again" }).click();
+  await page.getByRole("status").filter({ hasText: "1 request is sent again" }).waitFor();
+  await page.goto(`${CONSOLE_URL}/triggers?state=failing`);
+  await region(page, "lines").getByRole("link").first().click();
+  await live(page);
+  await page.getByRole("button", { name: "Send dead ones again" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Send dead ones again" }).click();
+  await page.getByRole("status").filter({ hasText: "1 request is sent again" }).waitFor();
+  step("found the failing trigger, and sent again what it had given up");
+  await page.goto(`${CONSOLE_URL}/triggers?query=${encodeURIComponent(stage.receiver)}`);
+  await region(page, "lines").getByRole("link").first().click();
+  await live(page);
+  await shows(region(page, "state"), "Active");
+  await page.getByRole("button", { name: "Send a test" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Send a test" }).click();
+  await page.waitForURL(/requests\/.*did=test/);
+  await shows(region(page, "state"), "delivered");
+  await look(page, "request-delivered");
+  await region(page, "about").getByRole("link").first().click();
+  await live(page);
+  step("tested a trigger, and saw it delivered");
+  await page.getByRole("button", { name: "Pause" }).click();
+  await look(page, "trigger-question");
+  await page.getByRole("dialog").getByRole("button", { name: "Pause" }).click();
+  await shows(region(page, "state"), "Paused");
+  await shows(region(page, "state"), `${stage.operator[0].toUpperCase()}${stage.operator.slice(1)} paused it`);
+  await look(page, "trigger-paused");
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Resume" }).click();
+  await shows(region(page, "state"), "Active");
+  step("paused and resumed a trigger");
+  await page.goto(`${CONSOLE_URL}/triggers?query=${encodeURIComponent(stage.nobody)}`);
+  await page.getByText("No trigger is like that").waitFor();
+  await look(page, "triggers-empty");
+};
+
 const tenant = async (page) => {
   await page.goto(`${CONSOLE_URL}/tenants?query=${encodeURIComponent(stage.project)}`);
   await look(page, "tenants");
@@ -295,6 +354,7 @@ try {
   await queues(page);
   await requests(page);
   await branch(page);
+  await triggers(page);
   await tenant(page);
   await withoutScript(browser, await context.storageState());
   const before = [...complaints];

@@ -21,6 +21,7 @@ pub mod compare;
 pub mod console;
 pub mod database;
 pub mod endpoint;
+pub mod forward;
 pub mod hold;
 pub mod http;
 pub mod licenses;

@@ -33,6 +33,13 @@ impl Output {
         !self.json
     }
 
+    /// That a list goes on, and how; only for people.
+    pub(crate) fn more(self, next_cursor: Option<&str>) {
+        if let Some(cursor) = next_cursor.filter(|_| !self.json) {
+            remark(&format!("there are more: the same with --cursor {cursor}"));
+        }
+    }
+
     /// A line on the way to the result; only for people.
     pub(crate) fn progress(self, line: &str) {
         if !self.json {

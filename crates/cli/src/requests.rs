@@ -6,7 +6,9 @@ use anyhow::anyhow;
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 use tenant_sync_core::config::Config;
-use tenant_sync_core::outbox::{self, AttemptLine, RequestFilter, RequestLine, RequestState};
+use tenant_sync_core::outbox::{
+    self, AttemptLine, Replay, RequestCursor, RequestFilter, RequestLine, RequestState,
+};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -24,7 +26,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show requests, newest first
+    /// Show requests along their time: when they are tried next, were given up or arrived; the latest first
     List(ListArgs),
     /// Show one request and its attempts
     Show(ShowArgs),
@@ -75,6 +77,9 @@ struct ListArgs {
     /// How many, at most
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     limit: i64,
+    /// Go on where a list ended: its nextCursor
+    #[arg(long, value_name = "C")]
+    cursor: Option<RequestCursor>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -112,7 +117,6 @@ pub(crate) fn run(context: &Context, args: Args) -> anyhow::Result<ExitCode> {
 impl Filter {
     async fn read(&self, client: &deadpool_postgres::Object) -> anyhow::Result<RequestFilter> {
         Ok(RequestFilter {
-            id: None,
             trigger_id: self.trigger,
             tenancy_id: self.tenancy.find(client).await?,
             event_type: self.event.clone(),
@@ -120,12 +124,8 @@ impl Filter {
         })
     }
 
-    fn states(&self, otherwise: &[RequestState]) -> Vec<RequestState> {
-        if self.state.is_empty() {
-            otherwise.to_vec()
-        } else {
-            self.state.iter().map(|state| RequestState::from(*state)).collect()
-        }
+    fn states(&self) -> Vec<RequestState> {
+        self.state.iter().map(|state| RequestState::from(*state)).collect()
     }
 }
 
@@ -133,7 +133,7 @@ impl Filter {
 #[serde(rename_all = "camelCase")]
 struct Shown {
     id: Uuid,
-    state: String,
+    state: &'static str,
     trigger_id: Option<Uuid>,
     tenancy_id: Option<Uuid>,
     event: Option<String>,
@@ -151,7 +151,7 @@ impl From<RequestLine> for Shown {
     fn from(line: RequestLine) -> Self {
         Self {
             id: line.id,
-            state: line.state,
+            state: line.state.as_str(),
             trigger_id: line.trigger_id,
             tenancy_id: line.tenancy_id,
             event: line.event_type,
@@ -168,17 +168,32 @@ impl From<RequestLine> for Shown {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ListReport {
     requests: Vec<Shown>,
+    next_cursor: Option<String>,
 }
 
 async fn list(context: &Context, config: &Config, args: &ListArgs) -> anyhow::Result<ExitCode> {
     let internal = context.internal(config).await?;
     let client = internal.get().await?;
     let filter = args.filter.read(&client).await?;
-    let states = args.filter.states(&RequestState::ALL);
-    let lines = outbox::list_requests(&client, &filter, &states, args.limit).await?;
-    let report = ListReport { requests: lines.into_iter().map(Shown::from).collect() };
+    let states = Some(args.filter.states()).filter(|states| !states.is_empty());
+    let states = states.unwrap_or_else(|| RequestState::ALL.to_vec());
+    let (mut requests, mut cursor) = (Vec::new(), args.cursor);
+    let next = loop {
+        let left = args.limit - i64::try_from(requests.len()).unwrap_or(i64::MAX);
+        let page = outbox::list_requests(&client, &filter, &states, cursor.as_ref(), left).await?;
+        requests.extend(page.entries.into_iter().map(Shown::from));
+        // A page may be short, because few of those that it looked at are meant.
+        match page.next {
+            Some(next) if i64::try_from(requests.len()).unwrap_or(i64::MAX) < args.limit => {
+                cursor = Some(next);
+            }
+            next => break next,
+        }
+    };
+    let report = ListReport { requests, next_cursor: next.map(|cursor| cursor.to_string()) };
     context.output.result(&report, |report| {
         let head =
             ["ID", "STATE", "EVENT", "URL", "MADE", "DUE", "ATTEMPTS", "REMARKS"].map(str::to_owned).to_vec();
@@ -186,7 +201,7 @@ async fn list(context: &Context, config: &Config, args: &ListArgs) -> anyhow::Re
             let text = |value: &Option<String>| value.clone().unwrap_or_default();
             vec![
                 shown.id.to_string(),
-                shown.state.clone(),
+                shown.state.to_owned(),
                 shown.event.clone().unwrap_or_else(|| shown.method.clone()),
                 text(&shown.url),
                 text(&shown.created_at),
@@ -197,6 +212,7 @@ async fn list(context: &Context, config: &Config, args: &ListArgs) -> anyhow::Re
         };
         output::table(&std::iter::once(head).chain(report.requests.iter().map(row)).collect::<Vec<_>>())
     })?;
+    context.output.more(report.next_cursor.as_deref());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -240,16 +256,12 @@ struct ShowReport {
 async fn show(context: &Context, config: &Config, id: Uuid) -> anyhow::Result<ExitCode> {
     let internal = context.internal(config).await?;
     let client = internal.get().await?;
-    let filter = RequestFilter { id: Some(id), ..RequestFilter::default() };
-    let mut found = outbox::list_requests(&client, &filter, &RequestState::ALL, 100).await?;
-    // A delivered one that is sent again is both; what waits is the news.
-    found.sort_by_key(|line| line.state == RequestState::Delivered.as_str());
-    let Some(line) = found.into_iter().next() else {
+    let Some((line, body)) = outbox::find_request(&client, id).await? else {
         return Err(anyhow!(
-            "there is no request {id}; delivered ones are known for requests.attempt_retention"
+            "there is no request {id}: it may have been delivered longer ago than requests.attempt_retention, or given \
+             up longer ago than requests.dead_retention; `request list` shows those there are"
         ));
     };
-    let body = line.body.clone();
     let attempts = outbox::attempts(&client, id).await?;
     let report = ShowReport {
         request: line.into(),
@@ -284,36 +296,30 @@ struct ReplayReport {
 async fn replay(context: &Context, config: &Config, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let internal = context.internal(config).await?;
     let client = internal.get().await?;
-    let mut filter = args.filter.read(&client).await?;
-    filter.id = args.id;
-    let of_everything = filter.id.is_none()
-        && filter.trigger_id.is_none()
-        && filter.tenancy_id.is_none()
-        && filter.event_type.is_none()
-        && filter.since.is_none();
-    if of_everything && args.filter.state.is_empty() {
-        return Err(Usage(
-            "give an ID, or say which: --trigger, --tenancy, --event, --since or --state".into(),
-        )
-        .into());
-    }
-    // One that is named, or a time from which on everything is wanted, means delivered ones, too.
-    let otherwise: &[RequestState] = if filter.id.is_some() || filter.since.is_some() {
-        &[RequestState::Dead, RequestState::Delivered]
-    } else {
-        &[RequestState::Dead]
-    };
-    let states = args.filter.states(otherwise);
-    let replayed = outbox::replay_requests(&client, &filter, &states).await?;
+    let filter = args.filter.read(&client).await?;
+    let replay = Replay::of(args.id, filter, &args.filter.states()).map_err(|_| {
+        Usage("give an ID, or say which: --trigger, --tenancy, --event, --since or --state".into())
+    })?;
+    let replayed = outbox::replay_requests(&client, &replay).await?;
     outbox::notify(&client).await?;
     let report = ReplayReport { replayed };
     context.output.result(&report, |report| match report.replayed {
         1 => "1 request is sent again".to_owned(),
         number => format!("{number} requests are sent again"),
     })?;
-    let nothing_of_one = args.id.is_some() && replayed == 0;
-    if nothing_of_one {
-        output::remark("error: there is no such request that is dead or was delivered");
+    if let Some(id) = args.id.filter(|_| replayed == 0) {
+        return Err(anyhow!("{}", nothing(&client, id).await?));
     }
-    Ok(if nothing_of_one { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why one request is not sent again.
+async fn nothing(client: &deadpool_postgres::Object, id: Uuid) -> anyhow::Result<String> {
+    Ok(match outbox::find_request(client, id).await? {
+        None => format!("there is no request {id}; `request list` shows those there are"),
+        Some((line, _)) if line.state == RequestState::Pending => {
+            format!("{id} waits for its first attempt: `request show {id}` tells when that is due")
+        }
+        Some(_) => format!("{id} is not among those that --state and the other options mean"),
+    })
 }

@@ -7,11 +7,11 @@ mod update;
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 use tenant_sync_core::config::Config;
 use tenant_sync_core::outbox;
-use tenant_sync_core::triggers::{self, Limits, TriggerError};
+use tenant_sync_core::triggers::{self, Limits, TriggerCursor, TriggerError, TriggerFilter, TriggerStanding};
 use uuid::Uuid;
 
 use crate::context::Context;
@@ -31,14 +31,14 @@ pub(crate) struct Args {
 enum Command {
     /// Call a URL when rows of a table change, or when something happens here
     Add(Box<add::Args>),
-    /// Show the triggers
+    /// Show the triggers, the newest first
     List(ListArgs),
     /// Show all there is to say about one
     Show(One),
     /// Send it an event trigger.test, and wait for the answer
     Test(test::Args),
-    /// Give it another URL, or a new secret beside the old one, or take the old one away
-    Update(update::Args),
+    /// Change one that is in use: its URL, what it listens for, its limits, headers and secrets
+    Update(Box<update::Args>),
     /// Make no events and send none
     Pause(One),
     /// Make events again; also after its definition was broken
@@ -51,6 +51,37 @@ enum Command {
 struct ListArgs {
     #[command(flatten)]
     tenancy: MaybeNamed,
+    /// Only those that are active, paused, broken, or whose receiver fails
+    #[arg(long, value_name = "STATE")]
+    state: Option<State>,
+    /// Only those whose URL, or whose tenancy's project or tenant key, begins with this; or an id
+    #[arg(long, value_name = "TEXT")]
+    query: Option<String>,
+    /// How many, at most
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+    limit: i64,
+    /// Go on where a list ended: its nextCursor
+    #[arg(long, value_name = "C")]
+    cursor: Option<TriggerCursor>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum State {
+    Active,
+    Paused,
+    Broken,
+    Failing,
+}
+
+impl From<State> for TriggerStanding {
+    fn from(state: State) -> Self {
+        match state {
+            State::Active => Self::Active,
+            State::Paused => Self::Paused,
+            State::Broken => Self::Broken,
+            State::Failing => Self::Failing,
+        }
+    }
 }
 
 /// One trigger.
@@ -79,27 +110,38 @@ pub(crate) fn run(context: &Context, args: Args) -> anyhow::Result<ExitCode> {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ListReport {
     triggers: Vec<TriggerLine>,
+    next_cursor: Option<String>,
 }
 
 async fn list(context: &Context, config: &Config, args: &ListArgs) -> anyhow::Result<ExitCode> {
     let internal = context.internal(config).await?;
     let client = internal.get().await?;
     let tenancy_id = args.tenancy.find(&client).await?;
-    let lines = triggers::list(&client, None, tenancy_id).await?;
-    let report = ListReport { triggers: lines.into_iter().map(TriggerLine::new).collect() };
+    let filter = TriggerFilter {
+        tenancy_id,
+        standing: args.state.map(TriggerStanding::from),
+        search: args.query.clone().filter(|query| !query.is_empty()),
+    };
+    let page = triggers::browse(&client, &filter, args.cursor.as_ref(), args.limit).await?;
+    let report = ListReport {
+        triggers: page.entries.into_iter().map(TriggerLine::new).collect(),
+        next_cursor: page.next.map(|cursor| cursor.to_string()),
+    };
     context.output.result(&report, |report| {
         let head =
             ["ID", "TENANCY", "LISTENS TO", "URL", "STATE", "WAITING", "REMARKS"].map(str::to_owned).to_vec();
         output::table(&std::iter::once(head).chain(report.triggers.iter().map(row)).collect::<Vec<_>>())
     })?;
+    context.output.more(report.next_cursor.as_deref());
     Ok(ExitCode::SUCCESS)
 }
 
 async fn find(context: &Context, config: &Config, id: Uuid) -> anyhow::Result<TriggerLine> {
     let internal = context.internal(config).await?;
-    let line = triggers::list(&internal.get().await?, Some(id), None).await?.pop();
+    let line = triggers::find(&internal.get().await?, id).await?;
     Ok(TriggerLine::new(line.ok_or(TriggerError::Unknown(id))?))
 }
 

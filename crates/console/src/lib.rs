@@ -23,6 +23,7 @@ mod state;
 mod status;
 mod targets;
 mod told;
+mod triggers;
 pub mod users;
 
 use std::sync::Arc;

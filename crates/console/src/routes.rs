@@ -194,7 +194,7 @@ fn document(entries: &[(Method, &'static str, Endpoint)]) -> Value {
 
 fn operation(path: &str, endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
     let in_path = path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).map(|name| {
-        let uuid = name == "tenancy_id" || name == "request_id";
+        let uuid = ["tenancy_id", "request_id", "trigger_id"].contains(&name);
         let schema =
             if uuid { json!({ "type": "string", "format": "uuid" }) } else { json!({ "type": "string" }) };
         json!({ "name": name, "in": "path", "required": true, "schema": schema })

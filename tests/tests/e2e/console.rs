@@ -7,6 +7,7 @@ mod contract;
 mod events;
 mod feed;
 mod life;
+mod lists;
 mod metrics;
 mod plans;
 mod requests;
@@ -14,6 +15,7 @@ mod status;
 mod targets;
 mod tenancies;
 mod tenant;
+mod triggers;
 mod users;
 
 use std::time::Duration;

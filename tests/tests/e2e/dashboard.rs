@@ -5,6 +5,7 @@ use std::time::Duration;
 use tenant_sync_tests::browser::Browser;
 use tenant_sync_tests::hold::Hold;
 use tenant_sync_tests::ports::free_port;
+use tenant_sync_tests::receiver::Receiver;
 use tenant_sync_tests::stack::{Stack, Workers};
 use tenant_sync_tests::tenant::Tenant;
 use tenant_sync_tests::urls;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 const KEY: &str = "0123456789abcdef-browser";
 /// What the script has to get through, in its own words.
-const STEPS: [&str; 15] = [
+const STEPS: [&str; 18] = [
     "logged in, and led to where it was going",
     "a change flows",
     "the sequencer stands still, and the road says so",
@@ -27,6 +28,9 @@ const STEPS: [&str; 15] = [
     "saw the queues",
     "sent a request again",
     "the branch of HTTP requests says what it lacks",
+    "found the failing trigger, and sent again what it had given up",
+    "tested a trigger, and saw it delivered",
+    "paused and resumed a trigger",
     "found a user",
     "saw the metrics",
     "without JavaScript it works, too",
@@ -38,7 +42,8 @@ async fn an_operator_sees_stops_finds_and_mends() {
         Ok(browser) => browser,
         Err(why) => return eprintln!("NOT TESTED: the console's pages in a browser: {why}"),
     };
-    let stack = Stack::plan().externals(2).start().await;
+    let mut stack = Stack::plan().externals(2).start().await;
+    stack.set("requests.allow_http", true);
     let mut stage = Stage::set(&stack).await;
     let environment = [
         ("CONSOLE_URL", stage.console_url.clone()),
@@ -72,6 +77,8 @@ struct Stage<'a> {
     workers: Workers,
     /// Runs from its cue on.
     request_worker: Option<Worker>,
+    /// Takes what a trigger sends.
+    receiver: Receiver,
     acme: Tenant<'a>,
     globex: Tenant<'a>,
     /// Whose password the broken target has wrong.
@@ -95,6 +102,8 @@ impl<'a> Stage<'a> {
         acme.users(1, 20).await;
         people(&globex).await;
         given_up(stack).await;
+        let receiver = Receiver::start().await;
+        triggers(stack, &receiver).await;
         stack.target(acme.id(), "main", stack.external(0).url(), &[]).await;
         let good = acme.target(stack.external(0));
         let role = stack.external(1).role("superuser").await;
@@ -110,6 +119,7 @@ impl<'a> Stage<'a> {
             console_url,
             workers,
             request_worker: None,
+            receiver,
             acme,
             globex,
             role: role.name,
@@ -124,6 +134,7 @@ impl<'a> Stage<'a> {
             "broken": "globex / main",
             "user": "Ada Lovelace",
             "nobody": "no-such-target",
+            "receiver": self.receiver.url(),
         })
     }
 
@@ -138,7 +149,8 @@ impl<'a> Stage<'a> {
                 self.stack.external(1).sql(&repair).await;
             }
             "start a request worker" => {
-                let worker = self.stack.request_worker().allow("cannot be sent from here");
+                let worker = self.stack.request_worker();
+                let worker = worker.allow("cannot be sent from here").allow("a destination fails");
                 self.request_worker = Some(worker.start().await);
             }
             "slow the target down" => self.slow_down().await,
@@ -217,6 +229,30 @@ insert into "HttpAttempt" ("requestId", "destinationId", "number", "outcome", "d
 select "id", "destinationId", 1, 'dead', 41, 507, "lastError", 'no room left' from "OutgoingRequest"
 where "kind" = 'http';"#,
         )
+        .await;
+}
+
+/// Triggers: one whose receiver works, one that was paused, and one whose receiver fails, with two requests that were
+/// given up.
+async fn triggers(stack: &Stack, receiver: &Receiver) {
+    let cli = stack.cli();
+    let add = ["trigger", "add", "--all", "--event", "source.rewound", "--url"];
+    cli.json(&[&add[..], &[&receiver.url()]].concat()).await;
+    let paused = cli.json(&[&add[..], &["https://paused.example.com/hook"]].concat()).await;
+    cli.json(&["trigger", "pause", paused["id"].as_str().expect("an id")]).await;
+    let failing = cli.json(&[&add[..], &["http://127.0.0.1:9/hook", "--header", "X-Key: k", "--rate", "5"]].concat()).await;
+    let id = failing["id"].as_str().expect("an id");
+    stack
+        .internal()
+        .sql(&format!(
+            r#"
+update "HttpDestination" set "state" = 'broken', "consecutiveFailures" = 12, "failingSince" = now() - interval '2 hours',
+  "lastError" = 'The receiver cannot be reached.', "lastErrorClass" = 'noConnection', "nextAttemptAt" = now() + interval '2 minutes',
+  "lastSuccessAt" = now() - interval '3 hours' where "id" = '{id}';
+insert into "OutgoingRequest" ("kind", "destinationId", "position", "eventType", "body", "state", "diedAt", "attempts", "lastError")
+select 'http', '{id}', nextval('outgoing_request_seq'), e, '{{}}', 'dead', now() - interval '1 hour', 10, 'The receiver cannot be reached.'
+from unnest(array['order.placed', 'order.paid']) e;"#
+        ))
         .await;
 }
 

@@ -75,7 +75,7 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum On {
+pub(super) enum On {
     Insert,
     Update,
     Delete,
@@ -91,12 +91,12 @@ impl From<On> for Operation {
     }
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
+pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
     if (0.001..=100_000.0).contains(&rate) { Ok(rate) } else { Err("expected 0.001 to 100000".to_owned()) }
 }
 
-fn parse_batch_wait(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_batch_wait(text: &str) -> Result<Duration, String> {
     let wait = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if wait <= Duration::from_secs(60) { Ok(wait) } else { Err("expected at most 60s".to_owned()) }
 }
@@ -118,12 +118,7 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
     if tenancy_id.is_none() && !args.all {
         return Err(Usage("give --tenancy, --tenant-key or --all".into()).into());
     }
-    let mut operations: Vec<Operation> = Vec::new();
-    for on in args.on.iter().map(|on| Operation::from(*on)) {
-        if !operations.contains(&on) {
-            operations.push(on);
-        }
-    }
+    let operations = operations(&args.on);
     let listens = match &args.table {
         Some(_) if operations.is_empty() => {
             return Err(Usage("give --on with insert, update or delete".into()).into());
@@ -172,7 +167,18 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(file: &Path, what: &str) -> anyhow::Result<String> {
+/// Each once.
+pub(super) fn operations(given: &[On]) -> Vec<Operation> {
+    let mut operations: Vec<Operation> = Vec::new();
+    for on in given.iter().map(|on| Operation::from(*on)) {
+        if !operations.contains(&on) {
+            operations.push(on);
+        }
+    }
+    operations
+}
+
+pub(super) fn read(file: &Path, what: &str) -> anyhow::Result<String> {
     if file == Path::new("-") {
         return std::io::read_to_string(std::io::stdin()).with_context(|| format!("cannot read {what}"));
     }
@@ -189,7 +195,7 @@ pub(super) fn secrets(file: &Path) -> anyhow::Result<Vec<SecretString>> {
     Ok(secrets)
 }
 
-fn headers(given: &[String]) -> Result<BTreeMap<String, String>, Usage> {
+pub(super) fn headers(given: &[String]) -> Result<BTreeMap<String, String>, Usage> {
     let mut headers = BTreeMap::new();
     for header in given {
         let (name, value) =

@@ -35,6 +35,7 @@ fn guarded() -> Routes {
         .and(targets::routes())
         .and(passes::routes())
         .and(requests::routes())
+        .and(crate::triggers::routes())
         .and(mappings::routes())
         .and(tenancies::routes())
         .and(audit::routes())

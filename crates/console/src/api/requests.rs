@@ -4,7 +4,10 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tenant_sync_core::outbox::{self, AttemptLine, RequestFilter, RequestLine, RequestState};
+use tenant_sync_core::outbox::{
+    self, AttemptLine, Replay, RequestCursor, RequestFilter, RequestLine, RequestState,
+};
+use tenant_sync_core::registry::browse::Page;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -50,7 +53,7 @@ impl From<RequestLine> for Request {
     fn from(line: RequestLine) -> Self {
         Self {
             id: line.id,
-            state: line.state,
+            state: line.state.as_str().to_owned(),
             trigger_id: line.trigger_id,
             tenancy_id: line.tenancy_id,
             event: line.event_type,
@@ -66,10 +69,13 @@ impl From<RequestLine> for Request {
     }
 }
 
-/// Requests, newest first.
+/// Requests along their time: by when they are tried next, or were given up or delivered; the latest first.
 #[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 struct RequestList {
+    /// May be fewer than the limit, or none, although there are more: a page looks at 10,000 requests of each state.
     requests: Vec<Request>,
+    next_cursor: Option<String>,
 }
 
 /// A request with its attempts.
@@ -119,7 +125,7 @@ impl From<AttemptLine> for Attempt {
 /// Which requests are sent again; everything that is given must hold, and something must be given.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Replay {
+struct Which {
     #[serde(default)]
     request_id: Option<Uuid>,
     #[serde(default)]
@@ -132,9 +138,33 @@ struct Replay {
     /// Made at this time or later.
     #[serde(default)]
     since: Option<String>,
-    /// Delivered ones, too, and not only dead ones.
+    /// In these states. Unless given: dead ones; delivered ones, too, if one request or a time is named. `pending`: those
+    /// that wait after a failure are tried at once.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    states: Vec<StateName>,
+    /// Delivered ones, too; as if `states` named them.
     #[serde(default)]
     delivered: bool,
+}
+
+/// A state by its name.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum StateName {
+    Pending,
+    Dead,
+    Delivered,
+}
+
+impl From<StateName> for RequestState {
+    fn from(name: StateName) -> Self {
+        match name {
+            StateName::Pending => Self::Pending,
+            StateName::Dead => Self::Dead,
+            StateName::Delivered => Self::Delivered,
+        }
+    }
 }
 
 /// How many are sent again.
@@ -146,17 +176,18 @@ struct Replayed {
 pub(super) fn routes() -> Routes {
     let text = json!({ "type": "string" });
     let uuid = json!({ "type": "string", "format": "uuid" });
-    let limit = json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 });
+    let time = json!({ "type": "string", "format": "date-time" });
     Routes::default()
         .get(
             sync!("/requests"),
             list,
-            endpoint("HTTP requests, the newest first")
+            endpoint("HTTP requests along their time, the latest first")
+                .pages()
                 .parameter("state", "Only in this state", json!({ "type": "string", "enum": STATES }))
                 .parameter("trigger_id", "Only of this trigger", uuid.clone())
                 .parameter("tenancy_id", "Only of this tenancy", uuid)
                 .parameter("event", "Only with this event's name", text)
-                .parameter("limit", "How many", limit)
+                .parameter("since", "Only those made at this time or later", time)
                 .answers::<RequestList>(),
         )
         .get(
@@ -168,41 +199,54 @@ pub(super) fn routes() -> Routes {
             sync!("/requests/replay"),
             replay,
             endpoint("Send requests again, with the ids that they had")
-                .takes::<Replay>()
+                .takes::<Which>()
                 .answers::<Replayed>(),
         )
 }
 
 async fn list(State(console): State<Console>, query: Query) -> Result<Json<RequestList>, Problem> {
-    let (filter, states, limit) = query.read(|q| {
-        let states = match q.one_of("state", &STATES)? {
-            Some("pending") => vec![RequestState::Pending],
-            Some("dead") => vec![RequestState::Dead],
-            Some(_) => vec![RequestState::Delivered],
-            None => RequestState::ALL.to_vec(),
-        };
+    let (filter, states, after, limit) = query.read(|q| {
+        let state = q.one_of("state", &STATES)?.and_then(RequestState::from_name);
         let filter = RequestFilter {
-            id: None,
             trigger_id: q.uuid("trigger_id")?,
             tenancy_id: q.uuid("tenancy_id")?,
             event_type: q.text("event").map(str::to_owned),
-            since: None,
+            since: q.text("since").map(since).transpose()?,
         };
-        Ok((filter, states, q.limit()?))
+        let states = state.map_or_else(|| RequestState::ALL.to_vec(), |state| vec![state]);
+        Ok((filter, states, q.text("cursor").map(read_cursor).transpose()?, q.limit()?))
     })?;
-    Ok(Json(RequestList { requests: requests(&console, &filter, &states, limit).await? }))
+    let page = requests(&console, &filter, &states, after.as_ref(), limit).await?;
+    Ok(Json(RequestList {
+        requests: page.entries,
+        next_cursor: page.next.map(|cursor| cursor.to_string()),
+    }))
 }
 
-/// Requests, the newest first.
+/// # Errors
+/// It is none that we gave.
+pub(crate) fn read_cursor(text: &str) -> Result<RequestCursor, Problem> {
+    text.parse().map_err(|error| Problem::invalid("cursor", error))
+}
+
+/// # Errors
+/// It is no time.
+pub(crate) fn since(text: &str) -> Result<OffsetDateTime, Problem> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| Problem::invalid("since", "expected a time like 2030-01-31T12:00:00Z"))
+}
+
+/// A page of requests.
 pub(crate) async fn requests(
     console: &Console,
     filter: &RequestFilter,
     states: &[RequestState],
+    after: Option<&RequestCursor>,
     limit: i64,
-) -> Result<Vec<Request>, Problem> {
+) -> Result<Page<Request, RequestCursor>, Problem> {
     let client = console.internal.get().await?;
-    let found = outbox::list_requests(&client, filter, states, limit).await?;
-    Ok(found.into_iter().map(Request::from).collect())
+    let found = outbox::list_requests(&client, filter, states, after, limit).await?;
+    Ok(Page { entries: found.entries.into_iter().map(Request::from).collect(), next: found.next })
 }
 
 async fn show(
@@ -217,13 +261,9 @@ async fn show(
 /// A request with its attempts.
 pub(crate) async fn detail(console: &Console, id: Uuid) -> Result<RequestDetail, Problem> {
     let client = console.internal.get().await?;
-    let filter = RequestFilter { id: Some(id), ..RequestFilter::default() };
-    let mut found = outbox::list_requests(&client, &filter, &RequestState::ALL, 100).await?;
-    // A delivered one that is sent again is both; what waits is the news.
-    found.sort_by_key(|line| line.state == RequestState::Delivered.as_str());
-    let line = found.into_iter().next().ok_or_else(|| Problem::not_found("there is no such request"))?;
+    let found = outbox::find_request(&client, id).await?;
+    let (line, body) = found.ok_or_else(|| Problem::not_found("there is no such request"))?;
     let attempts = outbox::attempts(&client, id).await?;
-    let body = line.body.clone();
     Ok(RequestDetail {
         request: line.into(),
         body,
@@ -235,43 +275,39 @@ async fn replay(
     State(console): State<Console>,
     operator: Operator,
     query: Query,
-    Body(body): Body<Replay>,
+    Body(body): Body<Which>,
 ) -> Result<Json<Replayed>, Problem> {
     query.none()?;
-    let parse = |text: &str| {
-        OffsetDateTime::parse(text, &Rfc3339)
-            .map_err(|_| Problem::invalid("since", "expected a time like 2030-01-31T12:00:00Z"))
-    };
     let filter = RequestFilter {
-        id: body.request_id,
         trigger_id: body.trigger_id,
         tenancy_id: body.tenancy_id,
         event_type: body.event,
-        since: body.since.as_deref().map(parse).transpose()?,
+        since: body.since.as_deref().map(since).transpose()?,
     };
-    Ok(Json(Replayed { replayed: send_again(&console, &operator, &filter, body.delivered).await? }))
+    let mut states: Vec<RequestState> = body.states.into_iter().map(RequestState::from).collect();
+    let is_named = body.request_id.is_some() || filter != RequestFilter::default() || !states.is_empty();
+    if body.delivered && is_named {
+        if states.is_empty() {
+            states.push(RequestState::Dead);
+        }
+        states.push(RequestState::Delivered);
+    }
+    let replay = Replay::of(body.request_id, filter, &states)
+        .map_err(|_| Problem::invalid("body", "say which: requestId, triggerId, tenancyId, event, since or states"))?;
+    Ok(Json(Replayed { replayed: send_again(&console, &operator, &replay).await? }))
 }
 
-/// Sends requests again: the dead ones that `filter` means, and delivered ones if they are meant, too. Returns how many.
+/// Sends requests again. Returns how many.
 pub(crate) async fn send_again(
     console: &Console,
     operator: &Operator,
-    filter: &RequestFilter,
-    delivered: bool,
+    replay: &Replay,
 ) -> Result<i64, Problem> {
-    let RequestFilter { id, trigger_id, tenancy_id, event_type, since } = filter;
-    if id.is_none() && trigger_id.is_none() && tenancy_id.is_none() && event_type.is_none() && since.is_none()
-    {
-        return Err(Problem::invalid("body", "say which: requestId, triggerId, tenancyId, event or since"));
-    }
-    let states: &[RequestState] = if delivered || id.is_some() {
-        &[RequestState::Dead, RequestState::Delivered]
-    } else {
-        &[RequestState::Dead]
-    };
     let client = console.internal.get().await?;
+    let RequestFilter { trigger_id, tenancy_id, event_type, since } = replay.filter();
+    let states: Vec<&str> = replay.states().iter().map(|state| state.as_str()).collect();
     let details = json!({
-        "requestId": id, "triggerId": trigger_id, "event": event_type, "since": since.map(At), "delivered": delivered,
+        "requestId": replay.id(), "triggerId": trigger_id, "event": event_type, "since": since.map(At), "states": states,
     });
     let entry = Change::of("request.replay").with(details);
     let entry = match tenancy_id {
@@ -279,10 +315,12 @@ pub(crate) async fn send_again(
         None => entry,
     };
     audit::record(&client, operator, &entry).await?;
-    let replayed = outbox::replay_requests(&client, filter, states).await?;
+    let replayed = outbox::replay_requests(&client, replay).await?;
     outbox::notify(&client).await?;
-    if replayed == 0 && id.is_some() {
-        return Err(Problem::not_found("there is no such request that is dead or was delivered"));
+    if replayed == 0 && replay.id().is_some() {
+        return Err(Problem::not_found(
+            "there is no such request that is dead, was delivered, or waits after a failure",
+        ));
     }
     Ok(replayed)
 }

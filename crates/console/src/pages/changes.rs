@@ -31,11 +31,19 @@ fn words(action: &str, details: &Value) -> String {
         "target.resume" => "resumed".to_owned(),
         "request.replay" => "sent requests again".to_owned(),
         "target.resync" => "asked for a resync".to_owned(),
+        "trigger.pause" => "paused the trigger of".to_owned() + &url(details),
+        "trigger.resume" => "resumed the trigger of".to_owned() + &url(details),
+        "trigger.test" => "sent a test to the trigger of".to_owned() + &url(details),
         other => match other.split_once('.') {
             Some((noun, verb)) => format!("{verb}: {noun}"),
             None => other.to_owned(),
         },
     }
+}
+
+/// Whom a trigger calls.
+fn url(details: &Value) -> String {
+    format!(" {}", details["url"].as_str().unwrap_or("nobody"))
 }
 
 /// `{"sequencerEnabled": false}`
@@ -74,6 +82,8 @@ mod tests {
         let details = json!({ "sequencerEnabled": false, "syncEngineEnabled": true });
         assert_eq!(words("fusebox.set", &details), "switched sequencer off, switched sync engine on");
         assert_eq!(words("target.pause", &json!({})), "paused");
+        let details = json!({ "url": "https://example.org/x" });
+        assert_eq!(words("trigger.pause", &details), "paused the trigger of https://example.org/x");
         assert_eq!(words("tenancy.create", &json!({})), "create: tenancy");
     }
 }

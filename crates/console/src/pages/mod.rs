@@ -23,6 +23,7 @@ mod shell;
 mod switches;
 mod targets;
 mod tenants;
+mod triggers;
 mod users;
 mod view;
 
@@ -46,6 +47,7 @@ pub(crate) fn router() -> Router<Console> {
         .merge(targets::router())
         .merge(queues::router())
         .merge(requests::router())
+        .merge(triggers::router())
         .merge(tenants::router())
         .merge(users::router())
         .merge(metrics::router())

@@ -12,7 +12,7 @@ pub const REDACTED: &str = "***";
 
 /// Keys that hold secrets. A key that is missing here is shown.
 pub(super) const SECRET_KEYS: &[&str] =
-    &["database.url", "rabbitmq.url", "secrets.keys", "console.admin_keys"];
+    &["database.url", "rabbitmq.url", "requests.proxy", "secrets.keys", "console.admin_keys"];
 
 /// One key in effect.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

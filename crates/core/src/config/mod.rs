@@ -4,6 +4,7 @@
 //! from, never the value.
 
 mod explain;
+mod proxy;
 mod sections;
 mod source;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 pub use explain::{REDACTED, Setting, explain};
+pub use proxy::Proxy;
 pub use sections::{
     Console, Database, Deployment, Health, Log, LogFormat, Mappings, Network, Poller, RabbitMq, Requests,
     Secrets, Sequencer, Sync, Telemetry, TlsFloor,

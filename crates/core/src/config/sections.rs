@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use super::proxy::{Proxy, proxy_or_none};
 use super::values::{
     bytes, count, duration, durations, flag, list, parsed, secret, secret_list, secret_or_none, text,
     text_or_none,
@@ -175,6 +176,9 @@ pub struct Requests {
     /// Whether URLs without TLS may be called.
     #[serde(deserialize_with = "flag")]
     pub allow_http: bool,
+    /// A proxy through which all of them leave.
+    #[serde(default, deserialize_with = "proxy_or_none")]
+    pub proxy: Option<Proxy>,
     /// A request with a longer body is refused where it is asked for.
     #[serde(deserialize_with = "bytes")]
     pub max_body_bytes: usize,

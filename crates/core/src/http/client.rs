@@ -1,22 +1,24 @@
 //! The client: dials only what the guard allows, follows nothing, reads a bounded answer.
 
-use std::error::Error as StdError;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Method, Response, redirect};
 
 use super::destination::{Destination, UrlError};
+use super::failure::{failure, too_long, tunnel_failure, unsendable};
 use super::outcome::Class;
 use super::retry;
+use super::tunnel::Tunnels;
 use crate::config::{Network, Requests};
 use crate::guard::{Guard, GuardError, ResolveError, Resolver};
-use crate::target::tls::{CertificateProblem, CertificateRefused, TlsError, TlsSettings};
+use crate::target::tls::{TlsError, TlsSettings};
 
 /// Bytes of an answer that are kept for the log.
 const KEPT_BYTES: usize = 1_024;
@@ -24,6 +26,7 @@ const KEPT_BYTES: usize = 1_024;
 const IDLE_CONNECTIONS: usize = 32;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(10);
+const USER_AGENT_VALUE: &str = concat!("tenant-sync/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -96,10 +99,18 @@ pub struct Failure {
 /// Sends requests. Cheap to clone; connections are kept and reused.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    way: Way,
     guard: Arc<Guard>,
     allow_http: bool,
     limits: Limits,
+}
+
+/// How requests leave.
+#[derive(Debug, Clone)]
+enum Way {
+    Direct(reqwest::Client),
+    /// Through `requests.proxy`.
+    Proxied(hyper_util::client::legacy::Client<Tunnels, Full<Bytes>>),
 }
 
 impl Client {
@@ -115,7 +126,6 @@ impl Client {
             response_bytes: requests.response_bytes,
             retry_after_max: requests.retry_after_max,
         };
-        let resolver = Guarded { resolver: Arc::default(), guard: Arc::clone(&guard), limit: limits.connect };
         let tls = TlsSettings::from_config(network)?;
         if !tls.has_roots() {
             tracing::warn!(
@@ -123,20 +133,24 @@ impl Client {
                  (package ca-certificates), or name a file with network.ca_file"
             );
         }
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.verifying()?)
-            .dns_resolver(resolver)
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(limits.connect)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .tcp_nodelay(true)
-            .tcp_keepalive(KEEPALIVE)
-            .user_agent(concat!("tenant-sync/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { http, guard, allow_http: requests.allow_http, limits })
+        let resolver = Arc::default();
+        let way = match &requests.proxy {
+            None => Way::Direct(direct(tls.verifying()?, resolver, Arc::clone(&guard), limits.connect)?),
+            Some(proxy) => Way::Proxied(
+                hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+                    .pool_idle_timeout(IDLE_TIMEOUT)
+                    .pool_max_idle_per_host(IDLE_CONNECTIONS)
+                    .pool_timer(TokioTimer::new())
+                    .build(Tunnels {
+                        proxy: proxy.clone(),
+                        resolver,
+                        guard: Arc::clone(&guard),
+                        limit: limits.connect,
+                        tls: Arc::new(tls.verifying()?).into(),
+                    }),
+            ),
+        };
+        Ok(Self { way, guard, allow_http: requests.allow_http, limits })
     }
 
     /// Reads a URL by the operator's rules.
@@ -154,23 +168,91 @@ impl Client {
     /// There is no status, and why.
     pub async fn send(&self, request: Request<'_>) -> Result<Answer, Failure> {
         let began = Instant::now();
-        let sending = self
-            .http
-            .request(request.method, request.destination.url().clone())
-            .headers(request.headers)
-            .timeout(request.timeout.unwrap_or(self.limits.total))
-            .body(request.body)
-            .send();
-        let response = sending.await.map_err(|error| failure(&error, began.elapsed()))?;
-        let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| retry::retry_after(value, SystemTime::now(), self.limits.retry_after_max));
-        let excerpt = read(response, self.limits.response_bytes).await;
-        Ok(Answer { status, retry_after, excerpt })
+        let total = request.timeout.unwrap_or(self.limits.total);
+        match &self.way {
+            Way::Direct(http) => {
+                let sending = http
+                    .request(request.method, request.destination.url().clone())
+                    .headers(request.headers)
+                    .timeout(total)
+                    .body(request.body)
+                    .send();
+                let response = sending.await.map_err(|error| failure(&error, began.elapsed()))?;
+                let (status, retry_after) = (response.status(), self.retry_after(response.headers()));
+                let excerpt = read(response, self.limits.response_bytes).await;
+                Ok(Answer { status: status.as_u16(), retry_after, excerpt })
+            }
+            Way::Proxied(http) => {
+                let sent = http.request(proxied(request)?);
+                let response = match tokio::time::timeout(total, sent).await {
+                    Ok(sent) => sent.map_err(|error| tunnel_failure(&error, began.elapsed()))?,
+                    Err(_) => return Err(too_long("no answer", began.elapsed())),
+                };
+                let (status, retry_after) = (response.status(), self.retry_after(response.headers()));
+                let left = total.saturating_sub(began.elapsed());
+                let excerpt = read_proxied(response.into_body(), self.limits.response_bytes, left).await;
+                Ok(Answer { status: status.as_u16(), retry_after, excerpt })
+            }
+        }
     }
+
+    /// The wait that an answer asks for.
+    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+        retry::retry_after(value, SystemTime::now(), self.limits.retry_after_max)
+    }
+}
+
+/// The client that dials for itself. What the environment says of proxies is none of its business.
+fn direct(
+    tls: rustls::ClientConfig,
+    resolver: Arc<Resolver>,
+    guard: Arc<Guard>,
+    limit: Duration,
+) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(Guarded { resolver, guard, limit })
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(limit)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .tcp_nodelay(true)
+        .tcp_keepalive(KEEPALIVE)
+        .user_agent(USER_AGENT_VALUE)
+        .build()
+}
+
+/// The same request for the client that goes through the proxy.
+fn proxied(request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, Failure> {
+    let mut made = hyper::Request::new(Full::new(request.body));
+    *made.method_mut() = request.method;
+    *made.uri_mut() = request.destination.url().as_str().parse().map_err(|_| unsendable())?;
+    *made.headers_mut() = request.headers;
+    made.headers_mut().entry(USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT_VALUE));
+    made.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    Ok(made)
+}
+
+/// As [`read`], from the client that goes through the proxy.
+async fn read_proxied(mut body: hyper::body::Incoming, bytes_max: usize, left: Duration) -> String {
+    let (mut kept, mut seen) = (Vec::new(), 0);
+    // What was read until the time was over is kept.
+    let _ = tokio::time::timeout(left, async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(chunk) = frame.data_ref() else { continue };
+            let room = KEPT_BYTES.saturating_sub(kept.len()).min(chunk.len());
+            kept.extend_from_slice(&chunk[..room]);
+            seen += chunk.len();
+            if seen >= bytes_max {
+                break;
+            }
+        }
+    })
+    .await;
+    String::from_utf8_lossy(&kept).replace('\0', "\u{fffd}")
 }
 
 /// Reads the body up to a bound. The status is known; a body that breaks, stalls or never ends changes nothing.
@@ -197,7 +279,7 @@ struct Guarded {
 
 /// Why a name gave no address to dial.
 #[derive(Debug, thiserror::Error)]
-enum NoAddress {
+pub(super) enum NoAddress {
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     #[error(transparent)]
@@ -223,96 +305,4 @@ impl Resolve for Guarded {
             Ok(Box::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0))) as Addrs)
         })
     }
-}
-
-fn failure(error: &reqwest::Error, took: Duration) -> Failure {
-    let failed = |class: Class, detail: String| Failure { class, detail };
-    let mut source: Option<&(dyn StdError + 'static)> = Some(error);
-    let mut found_io = None;
-    while let Some(cause) = source {
-        if let Some(refused) = cause.downcast_ref::<NoAddress>() {
-            return no_address(refused);
-        }
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            if let Some(tls) = tls_inside(io) {
-                return failed(Class::TlsFailed, tls_detail(tls));
-            }
-            found_io = Some(io);
-        }
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return failed(Class::TlsFailed, tls_detail(tls));
-        }
-        source = cause.source();
-    }
-    if let Some(io) = found_io.filter(|io| is_ours(io)) {
-        return failed(Class::Ours, format!("no way out of here ({})", io.kind()));
-    }
-    if error.is_timeout() {
-        let what = if error.is_connect() { "no connection" } else { "no answer" };
-        return failed(Class::TimedOut, format!("{what} within {} ms", took.as_millis()));
-    }
-    if error.is_builder() {
-        return failed(Class::Unsendable, "the request cannot be built".to_owned());
-    }
-    let kind = found_io.map_or_else(String::new, |io| format!(" ({})", io.kind()));
-    if error.is_connect() {
-        failed(Class::NoConnection, format!("no connection{kind}"))
-    } else {
-        failed(Class::Broken, format!("the connection broke before there was an answer{kind}"))
-    }
-}
-
-/// One error may wrap another without naming it as its source.
-fn tls_inside(error: &io::Error) -> Option<&rustls::Error> {
-    let inner = error.get_ref()?;
-    let deeper = inner.downcast_ref::<io::Error>().and_then(tls_inside);
-    inner.downcast_ref::<rustls::Error>().or(deeper)
-}
-
-fn no_address(refused: &NoAddress) -> Failure {
-    let class = match refused {
-        NoAddress::Resolve(ResolveError::Ours) => Class::Ours,
-        NoAddress::Resolve(ResolveError::NotFound) | NoAddress::Guard(GuardError::NoAddress) => {
-            Class::NameNotFound
-        }
-        NoAddress::Guard(GuardError::NotAllowed { .. }) => Class::AddressRefused,
-    };
-    Failure { class, detail: refused.to_string() }
-}
-
-fn tls_detail(error: &rustls::Error) -> String {
-    if let rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) = error
-        && let Some(refused) = other.0.downcast_ref::<CertificateRefused>()
-    {
-        let what = match &refused.problem {
-            CertificateProblem::Expired(day) => format!("expired on {day}"),
-            CertificateProblem::NotYetValid(day) => format!("is not valid before {day}"),
-            CertificateProblem::WrongName(names) => {
-                format!("is for another name ({}): use that one in the URL", names.join(", "))
-            }
-            CertificateProblem::UnknownIssuer => {
-                "is not signed by a root that is known here: network.ca_file adds roots".to_owned()
-            }
-            CertificateProblem::Other(reason) => format!("is not accepted: {reason}"),
-        };
-        return format!(
-            "the certificate of \"{}\", issued by \"{}\", {what}",
-            refused.subject, refused.issuer
-        );
-    }
-    format!("the TLS handshake failed: {error}").chars().take(300).collect()
-}
-
-/// No local port, no file, no network: nothing that the receiver could help.
-fn is_ours(error: &io::Error) -> bool {
-    /// Linux: this process, this machine has too many files open.
-    const FILES: [i32; 2] = [24, 23];
-    error.raw_os_error().is_some_and(|code| FILES.contains(&code))
-        || matches!(
-            error.kind(),
-            io::ErrorKind::AddrNotAvailable
-                | io::ErrorKind::NetworkDown
-                | io::ErrorKind::NetworkUnreachable
-                | io::ErrorKind::PermissionDenied
-        )
 }

@@ -24,11 +24,13 @@
 //! row by its id leave out `kind`, so that no partial index but only the primary key fits them.
 
 mod ask;
+mod browse;
 mod claim;
 mod deliveries;
 mod log;
 mod look;
 mod operate;
+mod replay;
 pub mod requests;
 mod run;
 mod visit;
@@ -38,16 +40,16 @@ use std::fmt;
 use uuid::Uuid;
 
 pub use ask::{Folded, enqueue, fold_asks, notify};
+pub use browse::{CursorError, LOOKED_MAX, RequestCursor, find_request, list_requests};
 pub use claim::{Claim, ClaimLimits, Claimed, LaneScan, Scanned, claim, give_back_unpublished, queued_count};
 pub use deliveries::{
     AskedBy, DeliveriesFolded, DeliveryClaim, DeliveryScan, Swept, claim_deliveries, delete_orphans,
     fold_delivery_asks, give_back_deliveries, publish_settings, sweep_destinations,
 };
-pub use log::{
-    AttemptLine, RequestFilter, RequestLine, RequestState, attempts, list_requests, replay_requests,
-};
+pub use log::{AttemptLine, RequestFilter, RequestLine, RequestState, attempts};
 pub use look::{COUNT_MAX, Fill, RequestsFill, fill, requests_fill, waiting};
 pub use operate::{hurry, is_running, start_over, wish, wish_anew};
+pub use replay::{NothingNamed, Replay, replay_requests};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};
 pub use visit::{enqueue_due_visits, take_turn};
 

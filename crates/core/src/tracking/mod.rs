@@ -7,6 +7,7 @@
 mod index;
 mod keys;
 mod list;
+mod near;
 mod session;
 mod track;
 mod untrack;
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 pub use keys::{Stranger, strangers};
 pub use list::{Firing, Line, list};
-pub(crate) use session::{Session, refusal};
+pub(crate) use near::missing;
+pub(crate) use session::Session;
 pub(crate) use track::find;
 pub use track::{Request, Tracked, track};
 pub use untrack::{Untracked, untrack};
@@ -50,7 +52,7 @@ impl Default for Limits {
 }
 
 /// Gets a line whenever there is something to wait for.
-pub trait Observer {
+pub trait Observer: Send {
     /// What is waited for, and for whom.
     fn waiting(&mut self, line: &str);
 }
@@ -67,7 +69,7 @@ pub enum TrackingError {
     /// What was typed is no table's name.
     #[error("{0:?} is not a table's name: write SCHEMA.TABLE, such as public.invoices")]
     Name(String),
-    /// There is no such table.
+    /// There is no such table. Says what may have been meant.
     #[error("there is no table {0}")]
     Unknown(String),
     /// It is not tracked.

@@ -136,7 +136,7 @@ fn is_busy(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Our functions say in their own words what to do.
-pub(crate) fn refusal(error: tokio_postgres::Error) -> TrackingError {
+fn refusal(error: tokio_postgres::Error) -> TrackingError {
     let ours = [
         SqlState::WRONG_OBJECT_TYPE,
         SqlState::UNDEFINED_TABLE,

@@ -4,6 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::index;
+use super::near::missing;
 use super::session::Session;
 use super::{Limits, Observer, TrackingError};
 use crate::db::Internal;
@@ -92,6 +93,8 @@ pub(crate) async fn find(client: &Client, typed: &str) -> Result<Found, Tracking
         let oid: Option<u32> = parsed.ok().and_then(|parsed| parsed.first().and_then(|row| row.get(0)));
         rows = client.query_typed(&format!("{sql} where c.oid = $1"), &[(&oid, Type::OID)]).await?;
     }
-    let row = rows.first().ok_or_else(|| TrackingError::Unknown(typed.to_owned()))?;
-    Ok(Found { relation: row.get(0), name: row.get(1) })
+    match rows.first() {
+        Some(row) => Ok(Found { relation: row.get(0), name: row.get(1) }),
+        None => Err(missing(client, typed, "", &[]).await),
+    }
 }

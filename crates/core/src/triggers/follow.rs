@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::TriggerError;
-use super::register::{Source, source_of};
+use super::source::{Source, source_of};
 use crate::mapping::Mapping;
 
 /// What became of a table whose mapping had changed.

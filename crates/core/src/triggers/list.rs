@@ -1,8 +1,6 @@
 //! What there is to say about triggers.
 
-use deadpool_postgres::Object;
 use time::OffsetDateTime;
-use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
@@ -61,41 +59,42 @@ pub struct Line {
     pub last_error: Option<String>,
     /// When a request last succeeded.
     pub last_success_at: Option<OffsetDateTime>,
-    /// Requests that wait, counted up to 10,000.
+    /// Requests that wait, at most [`super::COUNT_MAX`] + 1.
     pub waiting: i64,
     /// Requests that were given up, counted likewise.
     pub dead: i64,
     /// When it was registered.
     pub created_at: OffsetDateTime,
+    /// Longest time of a request; `None` = as configured.
+    pub timeout_millis: Option<i32>,
+    /// Since when each of its secrets signs, the newest first; `None` = since before this was noted.
+    pub secrets_since: Option<Vec<Option<OffsetDateTime>>>,
+    /// When the oldest of the requests that wait, as far as they were counted, was made.
+    pub oldest_waiting_at: Option<OffsetDateTime>,
+    /// Its breaker is open: nothing is tried before this.
+    pub next_attempt_at: Option<OffsetDateTime>,
 }
 
-const LIST: &str = r#"
-select t."id", t."tenancyId", h."name", h."event", t."operations", t."events", t."columns", t."condition"::text, t."url",
-       array(select jsonb_object_keys(t."headers") order by 1), t."state", t."stateReason", t."stateSince",
-       t."missedStatements", t."lastFault", t."lastFaultAt", t."ordered", t."eventLimit", d."parallelism",
-       d."ratePerSecond", d."batchEvents", d."batchWaitMillis", d."state", d."consecutiveFailures", d."lastError",
-       d."lastSuccessAt",
-       (select count(*) from (select from "OutgoingRequest" r where r.kind = 'http' and r.state = 'pending'
-                              and r."destinationId" = t."id" limit 10000) w),
-       (select count(*) from (select from "OutgoingRequest" r where r.kind = 'http' and r.state = 'dead'
-                              and r."destinationId" = t."id" limit 10000) w),
-       t."createdAt"
-from "HttpTrigger" t
-join "HttpDestination" d on d."id" = t."id"
+/// Of a trigger "t" with its destination "d"; `$1` is where counts end.
+pub(super) const COLUMNS: &str = r#"
+t."id", t."tenancyId", h."name", h."event", t."operations", t."events", t."columns", t."condition"::text, t."url",
+array(select jsonb_object_keys(t."headers") order by 1), t."state", t."stateReason", t."stateSince",
+t."missedStatements", t."lastFault", t."lastFaultAt", t."ordered", t."eventLimit", d."parallelism",
+d."ratePerSecond", d."batchEvents", d."batchWaitMillis", d."state", d."consecutiveFailures", d."lastError",
+d."lastSuccessAt", w.number, x.number, t."createdAt", t."timeoutMillis", t."secretsSince", w.oldest, d."nextAttemptAt""#;
+
+/// What belongs to it.
+pub(super) const JOINS: &str = r#"
 left join "HttpTable" h on h."id" = t."tableId"
-where ($1::uuid is null or t."id" = $1) and ($2::uuid is null or t."tenancyId" = $2)
-order by t."createdAt", t."id""#;
+cross join lateral (
+    select count(*) as number, min(q."createdAt") as oldest from (
+        select r."createdAt" from "OutgoingRequest" r
+        where r.kind = 'http' and r.state = 'pending' and r."destinationId" = t."id" order by r."dueAt", r.position limit $1) q) w
+cross join lateral (
+    select count(*) as number from (
+        select from "OutgoingRequest" r where r.kind = 'http' and r.state = 'dead' and r."destinationId" = t."id" limit $1) q) x"#;
 
-/// All triggers, one of them, or those of one tenancy; oldest first.
-///
-/// # Errors
-/// Postgres does.
-pub async fn list(client: &Object, id: Option<Uuid>, tenancy_id: Option<Uuid>) -> Result<Vec<Line>, Error> {
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::UUID), (&tenancy_id, Type::UUID)];
-    client.query_typed(LIST, &parameters).await?.iter().map(read).collect()
-}
-
-fn read(row: &Row) -> Result<Line, Error> {
+pub(super) fn read(row: &Row) -> Result<Line, Error> {
     Ok(Line {
         id: row.try_get(0)?,
         tenancy_id: row.try_get(1)?,
@@ -126,5 +125,9 @@ fn read(row: &Row) -> Result<Line, Error> {
         waiting: row.try_get(26)?,
         dead: row.try_get(27)?,
         created_at: row.try_get(28)?,
+        timeout_millis: row.try_get(29)?,
+        secrets_since: row.try_get(30)?,
+        oldest_waiting_at: row.try_get(31)?,
+        next_attempt_at: row.try_get(32)?,
     })
 }

@@ -4,12 +4,14 @@
 //! becomes fit to be registered: its table is found, its data is what a mapping makes of a row, its secrets are sealed;
 //! and a live table is waited for only as long as [`Limits`] say.
 
+mod browse;
 mod follow;
 mod list;
 mod register;
+mod source;
 mod update;
 
-use deadpool_postgres::Object;
+use deadpool_postgres::{GenericClient, Object};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
@@ -22,9 +24,11 @@ use crate::tracking::TrackingError;
 
 pub use crate::tracking::{Limits, Observer};
 pub use follow::{Followed, follow_mappings};
-pub use list::{Line, list};
+pub(crate) use browse::instant as cursor_instant;
+pub use browse::{COUNT_MAX, SEARCHED_MAX, TriggerCursor, TriggerFilter, TriggerStanding, browse, find};
+pub use list::Line;
 pub use register::{Listens, NewTrigger, Operation, Registered, register, remove, remove_all, resume};
-pub use update::{Change, Updated, update};
+pub use update::{Change, Setting, Updated, update};
 
 /// Our own events, which a trigger can listen to instead of a table.
 pub const OWN_EVENTS: [&str; 4] = ["target.broken", "target.recovered", "trigger.paused", "source.rewound"];
@@ -62,6 +66,18 @@ pub enum TriggerError {
     /// There is no such event of ours.
     #[error("there is no event {0:?}; there are {all}", all = OWN_EVENTS.join(", "))]
     Event(String),
+    /// A table's part of a definition, for a trigger that has no table.
+    #[error(
+        "it listens to events of tenant-sync, not to a table: --on, --columns and --when mean nothing to it; \
+         --event says which events"
+    )]
+    ListensToEvents,
+    /// Events of ours, for a trigger of a table.
+    #[error(
+        "it listens to {0}: --event is for triggers that were added with it; \
+         `trigger add --event …` makes another one"
+    )]
+    ListensToTable(String),
     /// What was given as a condition is not JSON.
     #[error("the condition is not JSON: {0}")]
     NotJson(String),
@@ -99,9 +115,8 @@ pub fn seal_secrets(
 ///
 /// # Errors
 /// Postgres does.
-pub async fn pause(client: &Object, trigger_id: Uuid, reason: &str) -> Result<bool, Error> {
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&trigger_id, Type::UUID), (&reason, Type::TEXT)];
-    Ok(client.query_typed_one("select http_pause_trigger($1, $2)", &parameters).await?.get(0))
+pub async fn pause<C: GenericClient>(client: &C, trigger_id: Uuid, reason: &str) -> Result<bool, Error> {
+    client.query_one("select http_pause_trigger($1, $2)", &[&trigger_id, &reason]).await?.try_get(0)
 }
 
 /// Tells triggers of an event of our own; one of [`OWN_EVENTS`]. Returns how many.
@@ -124,7 +139,7 @@ pub async fn own_event(
 ///
 /// # Errors
 /// Postgres does.
-pub async fn test(client: &Object, trigger_id: Uuid) -> Result<Option<Uuid>, Error> {
+pub async fn test<C: GenericClient>(client: &C, trigger_id: Uuid) -> Result<Option<Uuid>, Error> {
     let text = r#"
 with made as (
     insert into "OutgoingRequest" (kind, "destinationId", position, "tenancyId", "eventType", body)
@@ -139,7 +154,7 @@ with made as (
     select 'deliveryAsk', m."destinationId", pg_current_xact_id() from made m
 )
 select id from made"#;
-    Ok(client.query_typed_opt(text, &[(&trigger_id, Type::UUID)]).await?.map(|row| row.get(0)))
+    client.query_opt(text, &[&trigger_id]).await?.map(|row| row.try_get(0)).transpose()
 }
 
 /// Counts statements of the application that made no events at their triggers, at most `limit`, and parks the triggers

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::source::{Source, source, source_of};
 use super::{Limits, OWN_EVENTS, Observer, SECRETS_MAX, TriggerError, seal_secrets};
 use crate::db::Internal;
 use crate::http::sign;
-use crate::mapping::{Mapping, left_joins, quote_ident, quote_literal};
+use crate::mapping::{Mapping, quote_literal};
 use crate::secrets::{Keyring, Sealed};
-use crate::tracking::{Session, TrackingError, find};
+use crate::tracking::Session;
 
 /// What of a row a trigger listens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,15 +96,6 @@ pub struct Registered {
     pub event: Option<String>,
 }
 
-/// Where a table's events come from.
-pub(super) struct Source {
-    relation: u32,
-    name: String,
-    pub(super) event: String,
-    pub(super) mapping: Option<String>,
-    pub(super) data: Option<String>,
-}
-
 /// Registers a trigger. Cancelled: it is there or not, nothing is half done.
 ///
 /// # Errors
@@ -131,13 +122,11 @@ pub async fn register(
             Some(source(&session.client, internal.schema(), mappings, table).await?)
         }
         Listens::Own(events) => {
-            if let Some(unknown) = events.iter().find(|e| !OWN_EVENTS.contains(&e.as_str())) {
-                return Err(TriggerError::Event(unknown.clone()));
-            }
+            check_events(events)?;
             None
         }
     };
-    let spec = spec(id, new, source.as_ref(), &sealed)?;
+    let spec = spec(id, new, source.as_ref(), &sealed, secrets.len())?;
     let name = source.as_ref().map_or("our own events", |s| s.name.as_str());
     session.with_locks(name, &format!("select http_add_trigger({spec})")).await?;
     Ok(Registered { id, new_secret, event: source.map(|s| s.event) })
@@ -148,6 +137,7 @@ fn spec(
     new: &NewTrigger,
     source: Option<&Source>,
     sealed: &Sealed,
+    secret_count: usize,
 ) -> Result<String, TriggerError> {
     let (operations, events, columns, condition) = match &new.listens {
         Listens::Table { operations, columns, condition, .. } => {
@@ -155,7 +145,6 @@ fn spec(
         }
         Listens::Own(events) => (Vec::new(), events.clone(), None, None),
     };
-    let hex: String = sealed.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let spec = serde_json::json!({
         "id": id,
         "tenancyId": new.tenancy_id,
@@ -168,16 +157,25 @@ fn spec(
         "columns": columns,
         "url": new.url,
         "headers": new.headers,
-        "secrets": hex,
+        "secrets": hex(&sealed.bytes),
         "keyId": sealed.key_id,
-        "timeoutMillis": new.timeout.map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX)),
+        "secretCount": secret_count,
+        "timeoutMillis": new.timeout.map(millis),
         "eventLimit": new.event_limit,
         "ordered": new.ordered,
         "parallelism": new.parallelism,
         "ratePerSecond": new.rate_per_second,
         "batchEvents": new.batch_events,
-        "batchWaitMillis": i64::try_from(new.batch_wait.as_millis()).unwrap_or(i64::MAX),
+        "batchWaitMillis": millis(new.batch_wait),
     });
+    with_condition(&spec, condition.map(String::as_str))
+}
+
+/// As SQL, with a condition beside the rest if there is one.
+pub(super) fn with_condition(
+    spec: &serde_json::Value,
+    condition: Option<&str>,
+) -> Result<String, TriggerError> {
     let spec = format!("{}::jsonb", quote_literal(&spec.to_string()));
     Ok(match condition {
         None => spec,
@@ -190,64 +188,20 @@ fn spec(
     })
 }
 
-/// The table that `typed` means, and what its events are made of.
-async fn source(
-    client: &Client,
-    schema: &str,
-    mappings: &[Mapping],
-    typed: &str,
-) -> Result<Source, TriggerError> {
-    let named = mappings.iter().find(|mapping| mapping.name == typed);
-    let sql_name = match named {
-        Some(mapping) => Some(mapping.source.relation()),
-        None if !typed.contains('.') => Some(quote_ident(typed)),
-        None => None,
-    };
-    let relation: u32 = match sql_name {
-        Some(name) => {
-            let rows = client.query_typed("select to_regclass($1)::oid", &[(&name, Type::TEXT)]).await?;
-            let found: Option<u32> = rows.first().and_then(|row| row.get(0));
-            found.ok_or_else(|| TrackingError::Unknown(typed.to_owned()))?
-        }
-        None => find(client, typed).await?.relation,
-    };
-    source_of(client, schema, mappings, relation, named).await
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(super) async fn source_of(
-    client: &Client,
-    schema: &str,
-    mappings: &[Mapping],
-    relation: u32,
-    named: Option<&Mapping>,
-) -> Result<Source, TriggerError> {
-    let sql = r#"
-select coalesce((select k."name" from "TrackedTable" k where k."relation" = c.oid),
-                case when n.nspname = current_schema() then c.relname::text else n.nspname || '.' || c.relname end),
-       c.relname::text
-from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $1"#;
-    let rows = client.query_typed(sql, &[(&relation, Type::OID)]).await?;
-    let row = rows.first().ok_or_else(|| TrackingError::Unknown(relation.to_string()))?;
-    let (name, table): (String, String) = (row.get(0), row.get(1));
-    let of_table = mappings.iter().filter(|mapping| mapping.source.table == name);
-    let mapping = named.or_else(|| of_table.min_by_key(|mapping| mapping.name.as_str()));
-    Ok(Source {
-        relation,
-        event: mapping.map_or(table, |mapping| mapping.event.clone()),
-        mapping: mapping.map(|mapping| mapping.name.clone()),
-        data: mapping.map(|mapping| data(mapping, schema)),
-        name,
-    })
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The mapping's columns as a query over the row `{row}`.
-fn data(mapping: &Mapping, schema: &str) -> String {
-    let columns: Vec<String> = mapping
-        .columns
-        .iter()
-        .map(|column| format!("({}) as {}", column.expr.text(), quote_ident(&column.name)))
-        .collect();
-    format!("select {} from (select {{row}}.*) s{}", columns.join(", "), left_joins(mapping, schema))
+/// Refuses what is no event of ours.
+pub(super) fn check_events(events: &[String]) -> Result<(), TriggerError> {
+    match events.iter().find(|event| !OWN_EVENTS.contains(&event.as_str())) {
+        Some(unknown) => Err(TriggerError::Event(unknown.clone())),
+        None => Ok(()),
+    }
 }
 
 /// Lets a paused or broken trigger be active again. Its condition is compiled anew, and its data is what the mapping

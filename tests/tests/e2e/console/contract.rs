@@ -5,7 +5,7 @@ use tenant_sync_tests::console::Console;
 use tenant_sync_tests::stack::Stack;
 
 /// The addresses that the rest of the world relies on.
-const PROMISED: [(&str, &str); 28] = [
+const PROMISED: [(&str, &str); 33] = [
     ("GET", "/api/v1/internal/external-db-sync/status"),
     ("GET", "/api/v1/internal/external-db-sync/fusebox"),
     ("POST", "/api/v1/internal/external-db-sync/fusebox"),
@@ -22,6 +22,11 @@ const PROMISED: [(&str, &str); 28] = [
     ("GET", "/api/v1/internal/external-db-sync/mappings"),
     ("GET", "/api/v1/internal/external-db-sync/requests"),
     ("POST", "/api/v1/internal/external-db-sync/requests/replay"),
+    ("GET", "/api/v1/internal/external-db-sync/triggers"),
+    ("GET", "/api/v1/internal/external-db-sync/triggers/{trigger_id}"),
+    ("POST", "/api/v1/internal/external-db-sync/triggers/{trigger_id}/pause"),
+    ("POST", "/api/v1/internal/external-db-sync/triggers/{trigger_id}/resume"),
+    ("POST", "/api/v1/internal/external-db-sync/triggers/{trigger_id}/test"),
     ("GET", "/api/v1/tenancies"),
     ("POST", "/api/v1/tenancies"),
     ("DELETE", "/api/v1/tenancies/{tenancy_id}"),
@@ -48,6 +53,7 @@ async fn the_document_has_every_route_and_every_route_is_served_strictly() {
         let path = template
             .replace("{tenancy_id}", "00000000-0000-0000-0000-000000000001")
             .replace("{request_id}", "00000000-0000-0000-0000-000000000001")
+            .replace("{trigger_id}", "00000000-0000-0000-0000-000000000001")
             .replace("{target_id}", "main");
         let unguarded = template.ends_with("/openapi.json") || template.ends_with("/session");
         let nobody = console.raw(&method, &path, &[], "").await;

@@ -81,3 +81,28 @@ async fn a_switch_keeps_everything_back_and_lets_it_go() {
     endpoint.drained(SOON).await;
     assert_eq!(receiver.count(), 3);
 }
+
+/// What is to be sent later is not sent before, and keeps nothing else back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_for_its_time() {
+    let stack = stack(&[]).await;
+    let receiver = Receiver::start().await;
+    let _road = road(&stack, &[]).await;
+    let url = receiver.url();
+    until("the poller to say what is accepted", async || {
+        stack.internal().value(r#"select "allowHttp" from "HttpSettings""#).await == "t"
+    })
+    .await;
+    let later = stack
+        .internal()
+        .value(&format!(
+            r#"select enqueue_http_request('{url}', options => jsonb_build_object('not_before', now() + interval '4 seconds'))"#
+        ))
+        .await;
+    let now = stack.internal().value(&format!("select enqueue_http_request('{url}')")).await;
+    until("both to arrive", async || receiver.count() == 2).await;
+    let received = receiver.received();
+    assert_eq!([received[0].id(), received[1].id()], [now.as_str(), later.as_str()]);
+    let early = r#"select count(*) from "HttpAttempt" where at < "createdAt" + interval '4 seconds'"#;
+    assert_eq!(stack.internal().value(early).await, "1", "the one that was not to wait");
+}

@@ -115,6 +115,53 @@ async fn a_broker_killed_in_the_middle_loses_nothing() {
     assert!(worker.metrics().await.contains("tenant_sync_requests_total{class=\"delivered\"}"));
 }
 
+/// Both at the same moment, in the middle of deliveries: each event at least once, none invented, the order of each key kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_and_broker_killed_together_lose_nothing_and_keep_the_order() {
+    if !PrivateBroker::available() {
+        return eprintln!("skipped: this machine has no RabbitMQ");
+    }
+    let mut broker = PrivateBroker::start().await;
+    let mut stack = stack(&SHORT_LEASES).await;
+    stack.set("rabbitmq.url", urls::with_path(broker.amqp_url(), "%2f"));
+    let receivers = [Receiver::start().await, Receiver::start().await, Receiver::start().await];
+    let mut endpoints = Vec::new();
+    for receiver in &receivers {
+        receiver.behave(Behaviour::Slow(Duration::from_millis(5)));
+        endpoints.push(Endpoint::register(&stack, &receiver.url(), "").await);
+    }
+    let mut road = road(&stack, &[FAILS]).await;
+    for text in ["lost RabbitMQ, connecting again", "not published, giving back"] {
+        road.poller.allow(text);
+        road.worker.allow(text);
+    }
+    let send = async |first: usize| {
+        for endpoint in &endpoints {
+            endpoint.send(first, 400, 10).await;
+            let invented = format!("begin; {}; rollback", endpoint.events(10_000, 50, 10));
+            stack.internal().sql(&invented).await;
+        }
+    };
+    send(0).await;
+    until("all to be busy", async || receivers.iter().all(|receiver| receiver.count() > 20)).await;
+    road.worker.kill9();
+    broker.kill9();
+    let before: usize = receivers.iter().map(Receiver::count).sum();
+    assert!(before < 1_200, "something was still to be sent");
+    send(400).await;
+    road.worker.launch_again();
+    broker.launch().await;
+    for endpoint in &endpoints {
+        endpoint.drained(HEALED).await;
+    }
+    for (receiver, endpoint) in receivers.iter().zip(&endpoints) {
+        let of_one = format!(r#"select "requestId" from "HttpAttempt" where "destinationId" = '{}'"#, endpoint.id);
+        let ids: HashSet<String> = stack.internal().rows(&of_one).await.into_iter().collect();
+        assert_eq!(ids.len(), 800);
+        check(receiver, &ids, 10);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stops_gives_back_what_it_holds_and_counts_no_attempt() {
     let stack = stack(&[]).await;

@@ -7,6 +7,7 @@ mod guard;
 mod hostile;
 mod limits;
 mod order;
+mod proxy;
 mod retries;
 mod rotation;
 mod signatures;

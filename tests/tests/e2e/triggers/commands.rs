@@ -202,6 +202,23 @@ async fn requests_are_listed_and_shown_in_all_their_states() {
         (&json!(500), &json!(20))
     );
     assert_eq!(cli.json(&["request", "show", &arrived]).await["state"], "delivered");
+    // From page to page, each once.
+    let (mut met, mut cursor): (Vec<String>, Option<String>) = (Vec::new(), None);
+    loop {
+        let mut arguments = vec!["request", "list", "--limit", "1"];
+        arguments.extend(cursor.iter().flat_map(|cursor| ["--cursor", cursor.as_str()]));
+        let listed = cli.json(&arguments).await;
+        met.extend(listed["requests"].as_array().expect("a list").iter().map(|r| r["id"].to_string()));
+        cursor = listed["nextCursor"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(met.len(), 3, "{met:?}");
+    let people = cli.run(&["request", "list", "--limit", "1"]).await;
+    assert!(people.stderr.contains("there are more: the same with --cursor "), "{people:?}");
+    let bad = cli.run(&["request", "list", "--cursor", "x"]).await;
+    assert!(bad.code == Some(2) && bad.stderr.contains("nextCursor"), "{bad:?}");
     let nothing = cli.run(&["request", "show", &uuid::Uuid::nil().to_string()]).await;
     assert!(nothing.code == Some(1) && nothing.stderr.contains("there is no request"), "{nothing:?}");
 }
@@ -231,6 +248,12 @@ async fn requests_are_sent_again_with_the_ids_they_had() {
     assert_eq!(pending(&arrived).await, "1");
     assert_eq!(replayed(&["--since", "2000-01-01T00:00:00Z"]).await, 0, "it waits already");
     assert_eq!(replayed(&["--state", "dead"]).await, 0);
+    // What waits after a failure is tried at once, and nothing else is.
+    place.sql(&format!(r#"update "OutgoingRequest" set attempts = 3, "dueAt" = now() + interval '5 hours' where id = '{dead}'"#)).await;
+    assert_eq!(replayed(&["--state", "pending"]).await, 1);
+    assert_eq!(pending(&dead).await, "1");
+    let waits = cli.run(&["request", "replay", &dead]).await;
+    assert!(waits.code == Some(1) && waits.stderr.contains("waits for its first attempt"), "{waits:?}");
     let all = cli.run(&["request", "replay"]).await;
     assert!(all.code == Some(2) && all.stderr.contains("--since"), "{all:?}");
     assert_eq!(cli.run(&["request", "replay", &uuid::Uuid::nil().to_string()]).await.code, Some(1));

@@ -12,3 +12,4 @@ mod own_events;
 mod poller;
 mod requests;
 mod tracked;
+mod update;

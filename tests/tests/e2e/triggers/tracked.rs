@@ -77,7 +77,9 @@ async fn an_untracked_table_a_view_and_our_own_are_refused() {
         ("public.plain", "is not tracked: `table track` it first"),
         ("public.v", "is not tracked"),
         ("public.nothing", "there is no table public.nothing"),
-        ("nothing", "there is no table nothing"),
+        ("public.invoces", "there is no table public.invoces; did you mean public.invoices?"),
+        ("nothing", "there is no table nothing in the schema public, and no mapping of that name"),
+        ("invoces", "did you mean invoices or public.invoices?"),
         ("public.OutgoingRequest", "is not tracked"),
     ] {
         let output = place

@@ -93,5 +93,5 @@ fn endpoints(facts: &Facts) -> Station {
         ("paused", count(requests.paused_triggers)),
         ("broken", count(requests.broken_triggers)),
     ];
-    Station { name: "Endpoints", href: Some("/requests"), level, why, facts: shown }
+    Station { name: "Endpoints", href: Some("/triggers"), level, why, facts: shown }
 }

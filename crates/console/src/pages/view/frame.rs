@@ -12,6 +12,7 @@ pub(crate) enum Section {
     Targets,
     Queues,
     Requests,
+    Triggers,
     Tenants,
     /// Nowhere: errors and questions.
     Elsewhere,
@@ -32,11 +33,12 @@ pub(crate) struct Frame {
     pub(crate) notice: Option<Notice>,
 }
 
-const SECTIONS: [(Section, &str, &str); 5] = [
+const SECTIONS: [(Section, &str, &str); 6] = [
     (Section::Overview, "/", "Overview"),
     (Section::Targets, "/targets", "Targets"),
     (Section::Queues, "/queues", "Queues"),
     (Section::Requests, "/requests", "Requests"),
+    (Section::Triggers, "/triggers", "Triggers"),
     (Section::Tenants, "/tenants", "Tenants"),
 ];
 

@@ -13,4 +13,5 @@ pub(crate) mod road;
 pub(crate) mod target;
 pub(crate) mod targets;
 pub(crate) mod tenants;
+pub(crate) mod triggers;
 pub(crate) mod users;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use time::OffsetDateTime;
 
-use super::format::{ago, ago_or, count, span};
+use super::format::{ago, ago_or, span};
 use super::parts::{self, Asked, Level, badge};
 use super::targets::Choice;
 
@@ -32,11 +32,19 @@ pub(crate) struct Requests {
     pub(crate) now: OffsetDateTime,
     pub(crate) states: Vec<Choice>,
     pub(crate) event: String,
+    /// As a browser's field takes it.
+    pub(crate) since: String,
+    /// Kept by the filter's form.
     pub(crate) hidden: Vec<(&'static str, String)>,
+    /// Of whom alone they are, and its id.
+    pub(crate) only: Vec<(&'static str, String)>,
     pub(crate) lines: Vec<Line>,
-    /// There may be more than so many.
-    pub(crate) cut: Option<i64>,
+    pub(crate) shown: String,
+    pub(crate) first: Option<String>,
+    pub(crate) next: Option<String>,
     pub(crate) filtered: bool,
+    /// All that the filter means.
+    pub(crate) replay: Option<Asked>,
 }
 
 /// An attempt.
@@ -59,6 +67,8 @@ pub(crate) struct Detail {
     pub(crate) line: Line,
     /// Its id, and where its other requests are.
     pub(crate) tenancy: Option<(String, String)>,
+    /// Its id, and where it is.
+    pub(crate) trigger: Option<(String, String)>,
     pub(crate) method: String,
     pub(crate) body: Option<String>,
     pub(crate) attempts: Vec<Attempt>,
@@ -72,8 +82,13 @@ pub(crate) fn regions(page: &Requests) -> Vec<(&'static str, Markup)> {
 
 pub(crate) fn content(page: &Requests) -> Markup {
     html! {
-        div.head { h1 { "Requests" } p.muted { "HTTP requests to the tenants’ endpoints, the newest first" } }
+        div.head {
+            h1 { "Requests" }
+            p.muted { "HTTP requests to the tenants’ endpoints: those that are tried last or ended last stand first" }
+            @if let Some(replay) = &page.replay { div.actions { (parts::asked(replay)) } }
+        }
         section.card aria-label="Requests" {
+            @for (what, id) in &page.only { p { "Only of the " (what) " " span.code { (id) } } }
             form.filters method="get" action="/requests" role="search" {
                 div.field.grow {
                     label for="event" { "Event" }
@@ -85,16 +100,27 @@ pub(crate) fn content(page: &Requests) -> Markup {
                         @for choice in &page.states { option value=(choice.value) selected[choice.chosen] { (choice.words) } }
                     }
                 }
+                div.field {
+                    label for="since" { "Made since (UTC)" }
+                    input #since type="datetime-local" name="since" value=(page.since) step="1";
+                }
                 @for (name, value) in &page.hidden { input type="hidden" name=(name) value=(value); }
                 button.primary type="submit" { "Show" }
                 @if page.filtered { a.button href="/requests" { "Clear" } }
             }
             div data-region="lines" { (lines(page)) }
+            (parts::pager("requests", page.first.as_deref(), page.next.as_deref(), &page.shown))
         }
     }
 }
 
 fn lines(page: &Requests) -> Markup {
+    if page.lines.is_empty() && page.next.is_some() {
+        return parts::empty(
+            "None among those that were looked at",
+            html! { "There are more requests: " a href=[page.next.as_deref()] { "look further" } },
+        );
+    }
     if page.lines.is_empty() && page.filtered {
         return parts::empty("No request is like that", html! { a href="/requests" { "Show all" } });
     }
@@ -115,7 +141,6 @@ fn lines(page: &Requests) -> Markup {
                 tbody { @for line in &page.lines { (self::line(page.now, line)) } }
             }
         }
-        @if let Some(cut) = page.cut { p.muted { "The newest " (count(cut)) " of them: an event’s name or a state shows others." } }
     }
 }
 
@@ -148,22 +173,13 @@ pub(crate) fn one(page: &Detail) -> Markup {
     html! {
         nav.crumbs aria-label="Where this is" { a href="/requests" { "Requests" } " / " (line.what) }
         div.head {
-            h1 { (line.what) " " (badge(line.level, line.state)) }
-            @if let Some(replay) = &page.replay { div.actions { (parts::asked(replay)) } }
+            h1 { (line.what) " " span data-region="state" { (badge(line.level, line.state)) } }
+            div.actions data-region="actions" { (actions(page)) }
         }
         div.columns {
             section.card aria-labelledby="about-title" {
                 h2 #about-title { "About it" }
-                dl.pairs {
-                    dt { "Id" } dd { span.code { (line.id) } }
-                    dt { "Goes to" } dd { (page.method) " " (line.url.as_deref().unwrap_or("its trigger is gone")) }
-                    @if let Some((id, href)) = &page.tenancy { dt { "Tenancy" } dd { a href=(href) { (id) } } }
-                    dt { "Made" } dd { (ago_or(page.now, line.created_at, "not known")) }
-                    @if let Some(at) = line.due_at { dt { "Tried next" } dd { (ago(page.now, at)) } }
-                    @if let Some(at) = line.ended_at { dt { "Ended" } dd { (ago(page.now, at)) } }
-                    dt { "Attempts" } dd { (line.attempts) }
-                    dt { "Last failure" } dd { (failure(line)) }
-                }
+                div data-region="about" { (about(page)) }
             }
             section.card aria-labelledby="body-title" {
                 h2 #body-title { "What is sent" }
@@ -173,7 +189,34 @@ pub(crate) fn one(page: &Detail) -> Markup {
                 }
             }
         }
-        section.card aria-labelledby="attempts-title" { h2 #attempts-title { "Attempts" } (attempts(page)) }
+        section.card aria-labelledby="attempts-title" { h2 #attempts-title { "Attempts" } div data-region="attempts" { (attempts(page)) } }
+    }
+}
+
+/// What moves by itself on the page of one.
+pub(crate) fn regions_of_one(page: &Detail) -> Vec<(&'static str, Markup)> {
+    let state = badge(page.line.level, page.line.state);
+    vec![("state", state), ("actions", actions(page)), ("about", about(page)), ("attempts", attempts(page))]
+}
+
+fn actions(page: &Detail) -> Markup {
+    html! { @if let Some(replay) = &page.replay { (parts::asked(replay)) } }
+}
+
+fn about(page: &Detail) -> Markup {
+    let line = &page.line;
+    html! {
+        dl.pairs {
+            dt { "Id" } dd { span.code { (line.id) } }
+            dt { "Goes to" } dd { (page.method) " " (line.url.as_deref().unwrap_or("its trigger is gone")) }
+            @if let Some((id, href)) = &page.trigger { dt { "Trigger" } dd { a href=(href) { (id) } } }
+            @if let Some((id, href)) = &page.tenancy { dt { "Tenancy" } dd { a href=(href) { (id) } } }
+            dt { "Made" } dd { (ago_or(page.now, line.created_at, "not known")) }
+            @if let Some(at) = line.due_at { dt { "Tried next" } dd { (ago(page.now, at)) } }
+            @if let Some(at) = line.ended_at { dt { "Ended" } dd { (ago(page.now, at)) } }
+            dt { "Attempts" } dd { (line.attempts) }
+            dt { "Last failure" } dd { (failure(line)) }
+        }
     }
 }
 
