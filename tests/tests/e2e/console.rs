@@ -9,6 +9,7 @@ mod feed;
 mod life;
 mod metrics;
 mod plans;
+mod refused;
 mod requests;
 mod status;
 mod targets;

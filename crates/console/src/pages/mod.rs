@@ -16,6 +16,7 @@ mod kept;
 mod live;
 mod login;
 mod metrics;
+mod missing;
 mod overview;
 mod queues;
 mod requests;
@@ -35,6 +36,7 @@ use axum::routing::get;
 use crate::state::Console;
 
 pub(crate) use kept::Looks;
+pub(crate) use missing::missing;
 
 /// Everything outside of `/api/`.
 pub(crate) fn router() -> Router<Console> {

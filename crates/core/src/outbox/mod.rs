@@ -28,6 +28,7 @@ mod claim;
 mod deliveries;
 mod log;
 mod look;
+mod maintain;
 mod operate;
 pub mod requests;
 mod run;
@@ -46,7 +47,8 @@ pub use deliveries::{
 pub use log::{
     AttemptLine, RequestFilter, RequestLine, RequestState, attempts, list_requests, replay_requests,
 };
-pub use look::{COUNT_MAX, Fill, RequestsFill, fill, requests_fill, waiting};
+pub use look::{COUNT_MAX, Fill, RequestsFill, fill, requests_fill, waiting, waiting_longest};
+pub use maintain::{Maintained, Place, maintain};
 pub use operate::{hurry, is_running, start_over};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};
 pub use visit::{enqueue_due_visits, take_turn};
