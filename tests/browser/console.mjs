@@ -156,6 +156,22 @@ const targets = async (page) => {
   await page.goto(`${CONSOLE_URL}/targets?query=${encodeURIComponent(stage.nobody)}`);
   await page.getByText("No target is like that").waitFor();
   await look(page, "targets-empty");
+  await page.goto(`${CONSOLE_URL}/targets`);
+  await region(page, "lines").getByRole("link", { name: "Lag" }).click();
+  await page.waitForURL(/sort=lag/);
+  await page.getByText("that wait longest").waitFor();
+  await region(page, "lines").locator('th[aria-sort="descending"]').filter({ hasText: "Lag" }).waitFor();
+  await shows(region(page, "lines"), stage.broken);
+  await look(page, "targets-by-lag");
+  step("sorted by lag");
+  await page.goto(`${CONSOLE_URL}/no-such-page`);
+  await page.getByRole("heading", { name: "There is no such page" }).waitFor();
+  await look(page, "no-such-page");
+  // It was meant.
+  complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("404")));
+  await page.getByRole("link", { name: "To the overview" }).click();
+  await page.waitForURL(`${CONSOLE_URL}/`);
+  step("an address at which there is nothing leads on");
 };
 
 const resync = async (page) => {
@@ -194,6 +210,20 @@ const resync = async (page) => {
   await shows(region(page, "state"), "Everything is there");
   await look(page, "target-ok");
   step("paused and resumed");
+  await stagehand("let the target refuse rows");
+  await shows(region(page, "mappings"), "12 rows are set aside");
+  await shows(region(page, "mappings"), "no_refused");
+  await look(page, "target-refuses");
+  await page.getByRole("link", { name: "All refused rows" }).click();
+  await page.getByRole("heading", { name: "Refused rows" }).waitFor();
+  if (await page.locator("tbody tr").count() !== 12) complaints.push("not all refused rows are listed");
+  await look(page, "refused-rows");
+  await page.goBack();
+  await live(page);
+  await stagehand("let the target take them");
+  await shows(region(page, "state"), "Everything is there");
+  await region(page, "mappings").filter({ hasText: "set aside" }).waitFor({ state: "detached", timeout: PATIENCE });
+  step("saw the rows that the database refuses, until it took them");
 };
 
 const queues = async (page) => {

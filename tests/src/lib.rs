@@ -27,6 +27,7 @@ pub mod http;
 pub mod licenses;
 pub mod logs;
 pub mod management;
+pub mod many;
 pub mod mappings;
 pub mod openapi;
 pub mod otlp;

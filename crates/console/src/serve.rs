@@ -45,7 +45,7 @@ pub(crate) fn router(console: &Console) -> Router {
     Router::new()
         .merge(api::router(console))
         .merge(pages::router())
-        .fallback(async || Problem::not_found("there is nothing at this address"))
+        .fallback(pages::missing)
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(DefaultBodyLimit::max(console.config.console.max_body_bytes))
         .layer(middleware::from_fn_with_state(console.clone(), with_its_fault_told))

@@ -29,7 +29,8 @@ use tenant_sync_core::worker::{Activity, Kind, Switch, Worker, finish_step, list
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-pub use maintenance::{Maintained, Place, maintain};
+pub use maintenance::maintain;
+pub use tenant_sync_core::outbox::{Maintained, Place};
 pub use tick::{Handed, Poller, Tick};
 
 /// Longest wait for the broker with `--once`.

@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use tenant_sync_core::db::{DbError, Internal};
-use tenant_sync_core::outbox::{self, AskedBy, ClaimLimits, DeliveryClaim};
-use tenant_sync_core::queue::Publisher;
+use tenant_sync_core::db::Internal;
+use tenant_sync_core::outbox::{self, AskedBy, ClaimLimits};
+use tenant_sync_core::queue::{self, HandError, Publisher};
 use tenant_sync_core::worker::Repeats;
 
 use crate::scan::Scan;
-use crate::tick::{Handed, TickError};
+use crate::tick::Handed;
 
 const ASKS_PER_TICK: i64 = 5_000;
 
@@ -37,58 +37,28 @@ impl Requests {
         internal: &Internal,
         publisher: &Publisher,
         limits: ClaimLimits,
-    ) -> Result<Handed, TickError> {
+    ) -> Result<Handed, HandError> {
         let folded = self.fold(internal).await?;
-        let claims = self.claim(internal, limits).await?;
-        let claimed = claims.len();
-        let more = folded >= ASKS_PER_TICK || i64::try_from(claimed).is_ok_and(|n| n >= limits.batch);
-        if claimed == 0 {
-            return Ok(Handed { claimed, published: 0, given_back: 0, more });
-        }
-        let published = publisher.publish(claims, limits.lease).await;
-        metrics::counter!("tenant_sync_poller_published_total").increment(published.confirmed as u64);
-        let given_back = match published.error {
-            None => 0,
-            Some(error) => {
-                if let Some(not_told) = self.returns.tell(&()) {
-                    tracing::warn!(rows = published.failed.len(), %error, not_told, "requests not published, giving back");
-                }
-                let client = internal.get().await?;
-                let rows =
-                    outbox::give_back_deliveries(&client, &published.failed).await.map_err(DbError::from)?;
-                metrics::counter!("tenant_sync_poller_given_back_total").increment(rows);
-                rows
-            }
-        };
-        Ok(Handed { claimed, published: published.confirmed, given_back, more: more && given_back == 0 })
+        let floor = self.scan.begin(Instant::now());
+        let handed = queue::hand_deliveries(internal, publisher, limits, floor).await?;
+        self.scan.learn(handed.claimed.scanned);
+        let claimed = handed.claimed.rows;
+        metrics::counter!("tenant_sync_poller_claimed_total", "lane" => "requests").increment(claimed as u64);
+        let mut done = Handed::of(claimed, &handed, &self.returns);
+        done.more |= folded >= ASKS_PER_TICK && handed.error.is_none();
+        Ok(done)
     }
 
     /// Every 30 s all asks are looked at: numbers of transactions step back when a database is restored.
-    async fn fold(&mut self, internal: &Internal) -> Result<i64, TickError> {
+    async fn fold(&mut self, internal: &Internal) -> Result<i64, HandError> {
         let now = Instant::now();
         if self.all_asks_at.is_none_or(|at| now.duration_since(at) >= crate::scan::FULL_EVERY) {
             (self.asked_by, self.all_asks_at) = (AskedBy::default(), Some(now));
         }
         let client = internal.get().await?;
-        let folded = outbox::fold_delivery_asks(&client, &self.asked_by, ASKS_PER_TICK)
-            .await
-            .map_err(DbError::from)?;
+        let folded = outbox::fold_delivery_asks(&client, &self.asked_by, ASKS_PER_TICK).await?;
         self.asked_by = folded.next;
         metrics::counter!("tenant_sync_outbox_delivery_asks_total").increment(folded.asks.unsigned_abs());
         Ok(folded.asks)
-    }
-
-    async fn claim(
-        &mut self,
-        internal: &Internal,
-        limits: ClaimLimits,
-    ) -> Result<Vec<DeliveryClaim>, TickError> {
-        let floor = self.scan.begin(Instant::now());
-        let client = internal.get().await?;
-        let found = outbox::claim_deliveries(&client, limits, floor).await.map_err(DbError::from)?;
-        self.scan.learn(found.scanned);
-        metrics::counter!("tenant_sync_poller_claimed_total", "lane" => "requests")
-            .increment(found.claims.len() as u64);
-        Ok(found.claims)
     }
 }

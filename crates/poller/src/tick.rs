@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tenant_sync_core::config::Config;
-use tenant_sync_core::db::{DbError, Internal};
-use tenant_sync_core::outbox::{self, Claim, ClaimLimits, Claimed, LaneScan};
-use tenant_sync_core::queue::Publisher;
-use tenant_sync_core::worker::failpoint::{self, Failed};
+use tenant_sync_core::db::Internal;
+use tenant_sync_core::outbox::{ClaimLimits, Claimed};
+use tenant_sync_core::queue::{self, HandError, HandedOver, Publisher};
 use tenant_sync_core::worker::{Fusebox, Repeats, Switch};
 
 use crate::requests::Requests;
@@ -40,6 +39,19 @@ pub struct Handed {
 }
 
 impl Handed {
+    /// Counts what became of the rows, and tells of those that were given back.
+    pub(crate) fn of<S>(claimed: usize, handed: &HandedOver<S>, returns: &Repeats) -> Self {
+        let &HandedOver { published, given_back, more, .. } = handed;
+        metrics::counter!("tenant_sync_poller_published_total").increment(published as u64);
+        metrics::counter!("tenant_sync_poller_given_back_total").increment(given_back);
+        if let Some(error) = &handed.error
+            && let Some(not_told) = returns.tell(&())
+        {
+            tracing::warn!(rows = claimed - published, %error, not_told, "not published, giving back");
+        }
+        Self { claimed, published, given_back, more }
+    }
+
     fn and(&self, other: &Self) -> Self {
         Self {
             claimed: self.claimed + other.claimed,
@@ -48,17 +60,6 @@ impl Handed {
             more: self.more || other.more,
         }
     }
-}
-
-/// Why a tick failed. Nothing is lost by it.
-#[derive(Debug, thiserror::Error)]
-pub enum TickError {
-    /// The internal Postgres.
-    #[error(transparent)]
-    Database(#[from] DbError),
-    /// A test wanted it.
-    #[error(transparent)]
-    Failpoint(#[from] Failed),
 }
 
 /// Claims and publishes.
@@ -92,7 +93,7 @@ impl Poller {
     ///
     /// # Errors
     /// The internal Postgres does not answer. A broker that fails is no error: the rows are given back.
-    pub async fn tick(&mut self) -> Result<Tick, TickError> {
+    pub async fn tick(&mut self) -> Result<Tick, HandError> {
         if !self.fusebox.is_on(Switch::Poller).await {
             return Ok(Tick::SwitchedOff);
         }
@@ -109,53 +110,17 @@ impl Poller {
         Ok(if handed.claimed == 0 && !handed.more { Tick::Idle } else { Tick::Claimed(handed) })
     }
 
-    async fn hand_syncs(&mut self) -> Result<Handed, TickError> {
-        let Claimed { live, bulk } = self.claim().await?;
-        let full = |scan: &LaneScan| i64::try_from(scan.claims.len()).is_ok_and(|n| n >= self.limits.batch);
-        let more = full(&live) || full(&bulk);
-        let claims: Vec<Claim> = live.claims.into_iter().chain(bulk.claims).collect();
-        if claims.is_empty() {
-            return Ok(Handed::default());
-        }
-        let claimed = claims.len();
-        failpoint::reach("poller.before_publish").await?;
-        let published = self.publisher.publish(claims, self.limits.lease).await;
-        failpoint::reach("poller.after_publish").await?;
-        metrics::counter!("tenant_sync_poller_published_total").increment(published.confirmed as u64);
-        let given_back = match published.error {
-            None => 0,
-            Some(error) => {
-                if let Some(not_told) = self.returns.tell(&()) {
-                    tracing::warn!(rows = published.failed.len(), %error, not_told, "not published, giving back");
-                }
-                self.give_back(&published.failed).await?
-            }
-        };
-        Ok(Handed { claimed, published: published.confirmed, given_back, more: more && given_back == 0 })
-    }
-
-    /// The session goes back to the pool before anything is published.
-    async fn claim(&mut self) -> Result<Claimed<LaneScan>, TickError> {
+    async fn hand_syncs(&mut self) -> Result<Handed, HandError> {
         let began = Instant::now();
         let floors = Claimed { live: self.scans.live.begin(began), bulk: self.scans.bulk.begin(began) };
-        let client = self.internal.get().await?;
-        let claimed = outbox::claim(&client, self.limits, floors).await.map_err(DbError::from)?;
-        metrics::histogram!("tenant_sync_poller_claim_seconds").record(began.elapsed().as_secs_f64());
-        for (scan, found, lane) in
-            [(&mut self.scans.live, &claimed.live, "live"), (&mut self.scans.bulk, &claimed.bulk, "bulk")]
+        let handed = queue::hand_syncs(&self.internal, &self.publisher, self.limits, floors).await?;
+        metrics::histogram!("tenant_sync_poller_claim_seconds").record(handed.claim_took.as_secs_f64());
+        let Claimed { live, bulk } = handed.claimed;
+        for (scan, lane, name) in [(&mut self.scans.live, live, "live"), (&mut self.scans.bulk, bulk, "bulk")]
         {
-            scan.learn(found.scanned);
-            metrics::counter!("tenant_sync_poller_claimed_total", "lane" => lane)
-                .increment(found.claims.len() as u64);
+            scan.learn(lane.scanned);
+            metrics::counter!("tenant_sync_poller_claimed_total", "lane" => name).increment(lane.rows as u64);
         }
-        Ok(claimed)
-    }
-
-    /// What cannot be given back is due again when its lease ends.
-    async fn give_back(&self, claims: &[Claim]) -> Result<u64, TickError> {
-        let client = self.internal.get().await?;
-        let given_back = outbox::give_back_unpublished(&client, claims).await.map_err(DbError::from)?;
-        metrics::counter!("tenant_sync_poller_given_back_total").increment(given_back);
-        Ok(given_back)
+        Ok(Handed::of(live.rows + bulk.rows, &handed, &self.returns))
     }
 }

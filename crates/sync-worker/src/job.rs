@@ -8,6 +8,7 @@ use tenant_sync_core::config::Config;
 use tenant_sync_core::db::{DbError, Internal};
 use tenant_sync_core::outbox::{self, Finished, Held as Request, Renewed, Taken};
 use tenant_sync_core::queue::Job;
+use tenant_sync_core::registry::quarantine;
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 use tenant_sync_core::trace::{Span, SpanKind};
@@ -233,6 +234,7 @@ impl Jobs {
             },
             config: sync,
             fill_requested: &settings.fill_requested,
+            refused_digests: &settings.refused_digests,
             stopping: &self.stopping,
             span,
             told: &self.told,
@@ -296,13 +298,15 @@ impl Jobs {
             }
         };
         // On one connection, in this order, without waiting in between. The row comes last.
-        let (since_given, recorded, succeeded, ended) = tokio::join!(
+        let (since_given, recorded, copied, succeeded, ended) = tokio::join!(
             since_given,
             progress::record(&client, &taken.target, plans, settings, report),
+            quarantine::replace(&client, &taken.target, &report.quarantine),
             progress::succeeded(&client, &taken.target, refuses_rows),
             Self::end(&client, taken, report.finished),
         );
         recorded?;
+        copied?;
         succeeded?;
         if let Some(seconds) = since_given? {
             // What was committed right after a pass waited for the next one.

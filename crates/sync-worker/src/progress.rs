@@ -1,6 +1,6 @@
 //! What the internal database knows of a target: its settings before a turn, its progress and state after it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use deadpool_postgres::Object;
@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) failures: i32,
     /// Mappings that an operator wants filled again.
     pub(crate) fill_requested: HashSet<String>,
+    /// Of what each mapping is known to refuse, where it refuses anything.
+    pub(crate) refused_digests: HashMap<String, String>,
     /// The mapping whose turn it is to be compared, and the key after which that goes on.
     compare: Option<Comparing>,
 }
@@ -60,7 +62,9 @@ pub(crate) async fn settings(
                       d."state" = 'paused', d."consecutiveFailures",
                       coalesce((select array_agg(s."mappingName") from "SyncState" s where s."tenancyId" = d."tenancyId"
                                 and s."databaseId" = d."id" and s."fillRequested"), '{}'),
-                      c."mappingName", c."comparePosition"
+                      c."mappingName", c."comparePosition",
+                      (select json_object_agg(s."mappingName", s."refusedDigest")::text from "SyncState" s
+                       where s."tenancyId" = d."tenancyId" and s."databaseId" = d."id" and s."refusedDigest" is not null)
                from "ExternalDatabase" d
                left join lateral (
                  select s."mappingName", s."comparePosition"::text from "SyncState" s
@@ -89,8 +93,14 @@ pub(crate) async fn settings(
         paused: row.try_get(6)?,
         failures: row.try_get(7)?,
         fill_requested: row.try_get::<_, Vec<String>>(8)?.into_iter().collect(),
+        refused_digests: digests(&row)?,
         compare: compare(&row)?,
     }))
+}
+
+fn digests(row: &Row) -> Result<HashMap<String, String>, Error> {
+    let text: Option<String> = row.try_get(11)?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 
 fn compare(row: &Row) -> Result<Option<Comparing>, Error> {

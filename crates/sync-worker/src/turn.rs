@@ -3,10 +3,11 @@
 //! Lock the target's row, *then* read what changed, write it, move the watermarks, commit. One transaction holds
 //! a bounded amount; what is left comes in the next turn.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use tenant_sync_core::config::Sync as SyncConfig;
+use tenant_sync_core::registry::quarantine::RefusedOf;
 use tenant_sync_core::target::class::{ErrorClass, TargetFault};
 use tenant_sync_core::trace::{Span, SpanKind};
 use tenant_sync_core::worker::failpoint;
@@ -18,6 +19,7 @@ use crate::error::TurnError;
 use crate::plan::Plan;
 use crate::source::{Compare, Cursor, Phase, Reader, Slice, Snapshot};
 use crate::standing::{self, Verdict};
+use crate::target::quarantine;
 use crate::target::settle::{self, Picture, Standing};
 use crate::target::setup::{self, Table};
 use crate::target::state::{self, Limits, Opened, Owner, State};
@@ -47,6 +49,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) config: &'a SyncConfig,
     /// Mappings that an operator wants filled again.
     pub(crate) fill_requested: &'a HashSet<String>,
+    /// Of the copies that there are of what the target refuses.
+    pub(crate) refused_digests: &'a HashMap<String, String>,
     /// Cancelled when the worker stops: the turn commits what it has.
     pub(crate) stopping: &'a CancellationToken,
     /// Of the job, if it is traced.
@@ -64,6 +68,8 @@ pub(crate) struct Report {
     pub(crate) complete_as_of: Option<OffsetDateTime>,
     /// Rows that the target refuses, for each mapping in the plans' order.
     pub(crate) refused: Vec<i64>,
+    /// What the target refuses, of those mappings whose copy says something else.
+    pub(crate) quarantine: Vec<RefusedOf>,
     /// The mappings that began to be filled, and why.
     pub(crate) fills: Vec<(usize, &'static str)>,
     /// The mapping of which a range was compared on the side, and where its next range begins.
@@ -183,6 +189,7 @@ impl Turn<'_> {
             rows: 0,
             complete_as_of: None,
             refused: Vec::new(),
+            quarantine: Vec::new(),
             fills: Vec::new(),
             compared: None,
             oldest_change: None,
@@ -319,7 +326,8 @@ impl Turn<'_> {
             let known = state.refused.get(self.plans[*at].name()).map_or(0, |refused| refused.all);
             if known > 0 {
                 let keys = part.keys(self.plans[*at])?;
-                self.bounded(settle::forget(self.client, self.schema, self.plans[*at], &keys)).await?;
+                let plan = self.plans[*at];
+                refused[*at] -= self.bounded(settle::forget(self.client, self.schema, plan, &keys)).await?;
             }
             refused[*at] += self.refuse(self.plans[*at], &refusals).await?;
         }
@@ -405,6 +413,7 @@ impl Turn<'_> {
             epoch: slice.snapshot.epoch.or(state.epoch),
         };
         self.bounded(settle::watermarks(self.client, self.schema, &standings, picture)).await?;
+        report.quarantine = self.quarantine(state, &report.refused).await?;
         reach("sync.before_commit").await?;
         // No time-out of the server's bounds a COMMIT that waits for a lost standby.
         match tokio::time::timeout(self.config.statement_timeout, self.client.batch_execute("commit")).await {
@@ -414,6 +423,22 @@ impl Turn<'_> {
                     .with_detail("COMMIT did not return; a synchronous standby may be missing."),
             )),
         }
+    }
+
+    /// What the target refuses, of those mappings whose copy says something else.
+    async fn quarantine(&self, state: &State, refused: &[i64]) -> Result<Vec<RefusedOf>, TurnError> {
+        let mut changed = Vec::new();
+        for (plan, now) in self.plans.iter().zip(refused) {
+            let copied = self.refused_digests.get(plan.name());
+            let any = *now > 0 || copied.is_some() || state.refused.contains_key(plan.name());
+            if any {
+                let max = self.config.quarantine_rows;
+                changed.extend(
+                    self.bounded(quarantine::unlike(self.client, self.schema, plan, copied, max)).await?,
+                );
+            }
+        }
+        Ok(changed)
     }
 
     /// Whether a watermark or a fill is further than the target knows.

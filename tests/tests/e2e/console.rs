@@ -10,6 +10,7 @@ mod life;
 mod lists;
 mod metrics;
 mod plans;
+mod refused;
 mod requests;
 mod status;
 mod targets;

@@ -21,10 +21,13 @@ const STEPS: [&str; 18] = [
     "the sequencer stands still, and the road says so",
     "the sequencer goes on",
     "found the broken target and its reason",
+    "sorted by lag",
+    "an address at which there is nothing leads on",
     "repaired it",
     "the resync makes progress",
     "the resync is through",
     "paused and resumed",
+    "saw the rows that the database refuses, until it took them",
     "saw the queues",
     "sent a request again",
     "the branch of HTTP requests says what it lacks",
@@ -97,6 +100,7 @@ impl<'a> Stage<'a> {
             .set("console.sample_interval", "1s");
         let mut workers = stack.start_workers().await;
         workers.sync_worker.allow("the target failed");
+        workers.sync_worker.allow("the target refuses a row");
         let acme = Tenant::of(stack, stack.tenancy("acme").await);
         let globex = Tenant::of(stack, stack.tenancy("globex").await);
         acme.users(1, 20).await;
@@ -152,6 +156,22 @@ impl<'a> Stage<'a> {
                 let worker = self.stack.request_worker();
                 let worker = worker.allow("cannot be sent from here").allow("a destination fails");
                 self.request_worker = Some(worker.start().await);
+            }
+            "let the target refuse rows" => {
+                let refuse = "alter table tenant_sync.users add constraint no_refused check (display_name not like 'refused%')";
+                self.stack.external(1).sql(refuse).await;
+                self.globex
+                    .sql(
+                        r#"insert into "ProjectUser" ("tenancyId", "displayName")
+                           select '{tenancy}', 'refused ' || n from generate_series(1, 12) n"#,
+                    )
+                    .await;
+            }
+            "let the target take them" => {
+                let take = "alter table tenant_sync.users drop constraint no_refused;
+                            update tenant_sync._sync_refused set retry_at = now()";
+                self.stack.external(1).sql(take).await;
+                self.stack.internal().sql("select enqueue_tenant_sync(id) from \"Tenancy\"").await;
             }
             "slow the target down" => self.slow_down().await,
             "let the resync go a step" => self.one_step().await,

@@ -108,7 +108,7 @@ pub(crate) async fn set(
     Ok(shown(switches))
 }
 
-fn shown(switches: worker::Switches) -> Switches {
+pub(crate) fn shown(switches: worker::Switches) -> Switches {
     Switches {
         sequencer_enabled: switches.sequencer,
         poller_enabled: switches.poller,

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tenant_sync_core::outbox::{self, AskedBy, Claim, ClaimLimits, Claimed};
-use tenant_sync_core::queue::{self, Broker, Publisher};
+use tenant_sync_core::db::DbError;
+use tenant_sync_core::outbox::{self, AskedBy, ClaimLimits, Claimed};
+use tenant_sync_core::queue::{self, Broker, HandError, HandedOver, Publisher};
 use tenant_sync_core::sequence::{self, Outcome};
 use tenant_sync_core::worker;
 use tokio_util::sync::CancellationToken;
@@ -21,8 +22,6 @@ use crate::state::Console;
 /// Longest wait for the broker.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
 const ASKS_MAX: i64 = 5_000;
-/// Between visits where `sync.heartbeat` is zero.
-const SWEEP: Duration = Duration::from_secs(600);
 
 /// What a pass of the sequencer did.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -60,6 +59,8 @@ struct PollerRun {
     folded_asks: i64,
     /// Visits of idle targets that were due.
     visits: i64,
+    /// Destinations of HTTP requests with requests that nobody knew of.
+    woken: i64,
 }
 
 pub(super) fn routes() -> Routes {
@@ -119,12 +120,16 @@ async fn poller(
     if !switches.poller {
         return Ok(Json(PollerRun::default()));
     }
-    let sync = &console.config.sync;
-    let folded_asks = outbox::fold_asks(&client, ASKS_MAX, None).await?.asks;
-    let interval = if sync.heartbeat.is_zero() { SWEEP } else { sync.heartbeat };
-    let visits = outbox::enqueue_due_visits(&client, interval, i64::from(sync.visits_per_second), None).await?;
     drop(client);
-    let run = PollerRun { enabled: true, folded_asks, visits, ..PollerRun::default() };
+    let maintained =
+        outbox::maintain(&console.internal, &console.config, &mut outbox::Place::default()).await?;
+    let run = PollerRun {
+        enabled: true,
+        folded_asks: maintained.asks,
+        visits: maintained.visits,
+        woken: maintained.woken,
+        ..PollerRun::default()
+    };
     Ok(Json(hand_over(&console, run, switches.requests).await?))
 }
 
@@ -144,52 +149,46 @@ async fn hand_over(console: &Console, mut run: PollerRun, requests: bool) -> Res
     if tokio::time::timeout(BROKER_TIMEOUT, up).await.is_err() {
         return Err(Problem::busy("RabbitMQ cannot be reached; nothing was claimed"));
     }
-    hand_syncs(console, &publisher, &mut run).await?;
-    if requests {
-        hand_requests(console, &publisher, &mut run).await?;
-    }
+    let handed = hand(console, &publisher, requests, &mut run).await;
     drop(end);
     if let Ok(Err(error)) = linked.await {
         tracing::debug!(%error, "the link to RabbitMQ ended");
     }
+    handed.map_err(|error| match error {
+        HandError::Database(error) => error.into(),
+        HandError::Failpoint(_) => Problem::internal(&error),
+    })?;
     Ok(run)
 }
 
-async fn hand_syncs(console: &Console, publisher: &Publisher, run: &mut PollerRun) -> Result<(), Problem> {
-    let limits = limits(console);
-    let everything = Claimed { live: SystemTime::UNIX_EPOCH, bulk: SystemTime::UNIX_EPOCH };
-    let client = console.internal.get().await?;
-    let Claimed { live, bulk } = outbox::claim(&client, limits, everything).await?;
-    drop(client);
-    let claims: Vec<Claim> = live.claims.into_iter().chain(bulk.claims).collect();
-    run.claimed += claims.len();
-    let published = publisher.publish(claims, limits.lease).await;
-    run.published += published.confirmed;
-    if !published.failed.is_empty() {
-        let client = console.internal.get().await?;
-        run.given_back += outbox::give_back_unpublished(&client, &published.failed).await?;
+/// What a tick of the poller does, from the beginning of everything that is due.
+async fn hand(
+    console: &Console,
+    publisher: &Publisher,
+    requests: bool,
+    run: &mut PollerRun,
+) -> Result<(), HandError> {
+    let (internal, poller) = (&console.internal, &console.config.poller);
+    let limits =
+        ClaimLimits { batch: poller.batch_size, max_queued: poller.max_queued, lease: poller.claim_lease };
+    let from = SystemTime::UNIX_EPOCH;
+    let syncs = queue::hand_syncs(internal, publisher, limits, Claimed { live: from, bulk: from }).await?;
+    run.add(syncs.claimed.live.rows + syncs.claimed.bulk.rows, &syncs);
+    if requests {
+        let client = internal.get().await?;
+        let folded = outbox::fold_delivery_asks(&client, &AskedBy::default(), ASKS_MAX).await;
+        run.folded_asks += folded.map_err(DbError::from)?.asks;
+        drop(client);
+        let deliveries = queue::hand_deliveries(internal, publisher, limits, from).await?;
+        run.add(deliveries.claimed.rows, &deliveries);
     }
     Ok(())
 }
 
-/// Destinations of HTTP requests, in the same way.
-async fn hand_requests(console: &Console, publisher: &Publisher, run: &mut PollerRun) -> Result<(), Problem> {
-    let limits = limits(console);
-    let client = console.internal.get().await?;
-    run.folded_asks += outbox::fold_delivery_asks(&client, &AskedBy::default(), ASKS_MAX).await?.asks;
-    let claims = outbox::claim_deliveries(&client, limits, SystemTime::UNIX_EPOCH).await?.claims;
-    drop(client);
-    run.claimed += claims.len();
-    let published = publisher.publish(claims, limits.lease).await;
-    run.published += published.confirmed;
-    if !published.failed.is_empty() {
-        let client = console.internal.get().await?;
-        run.given_back += outbox::give_back_deliveries(&client, &published.failed).await?;
+impl PollerRun {
+    fn add<S>(&mut self, claimed: usize, handed: &HandedOver<S>) {
+        self.claimed += claimed;
+        self.published += handed.published;
+        self.given_back += handed.given_back;
     }
-    Ok(())
-}
-
-fn limits(console: &Console) -> ClaimLimits {
-    let poller = &console.config.poller;
-    ClaimLimits { batch: poller.batch_size, max_queued: poller.max_queued, lease: poller.claim_lease }
 }

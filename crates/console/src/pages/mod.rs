@@ -16,6 +16,7 @@ mod kept;
 mod live;
 mod login;
 mod metrics;
+mod missing;
 mod overview;
 mod queues;
 mod requests;
@@ -36,6 +37,7 @@ use axum::routing::get;
 use crate::state::Console;
 
 pub(crate) use kept::Looks;
+pub(crate) use missing::missing;
 
 /// Everything outside of `/api/`.
 pub(crate) fn router() -> Router<Console> {

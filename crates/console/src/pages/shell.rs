@@ -20,7 +20,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 
 /// A page's surroundings. Without a session there are none: the request is led to the login.
 #[derive(Debug, Clone)]
-pub(super) struct Shell {
+pub(crate) struct Shell {
     pub(super) operator: Operator,
     frame: Frame,
 }

@@ -94,7 +94,7 @@ impl Asked {
             };
             let next = if direction == Some("descending") { up } else { down };
             let href = Self { sort: Some(next.to_owned()), ..self.clone() }.address(path).to_string();
-            Sort { href, words, direction }
+            Sort { href, words, number: false, direction }
         };
         SORTS.map(sort).into()
     }
@@ -135,6 +135,7 @@ async fn show(
         first: asked.cursor.as_ref().map(|_| address.to_string()),
         next: page.next_cursor.as_deref().map(|cursor| address.with("cursor", Some(cursor)).to_string()),
         filtered: asked.search.is_some() || asked.anonymous.is_some(),
+        goes_on: page.next_cursor.is_some(),
         action: path,
     };
     let title = format!("Users of {}", tenant.name);

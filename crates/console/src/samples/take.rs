@@ -69,6 +69,7 @@ async fn round(console: &Console) -> Result<(), Problem> {
 async fn some_targets(client: &deadpool_postgres::Object) -> Result<Vec<Target>, tokio_postgres::Error> {
     let somewhere = browse::TargetCursor {
         place: 0,
+        text: String::new(),
         key: outbox::TargetKey { tenancy_id: Uuid::new_v4(), database_id: String::new() },
     };
     let filter = browse::TargetFilter::default();

@@ -231,7 +231,8 @@ pub(crate) struct WorkerStatus {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MappingProgress {
     pub(crate) mapping: String,
-    /// The highest watermark, among the hundred targets that were visited last.
+    /// The highest watermark over all targets: as of the last look at the installation, which comes every ten seconds where
+    /// a sequencer or poller is up, or of the hundred targets that were visited last, if one of them is further.
     pub(crate) highest_sequence_id: Option<i64>,
     /// Rows that targets lack: of the targets that wait longest, up to fifty.
     pub(crate) rows_behind: Count,

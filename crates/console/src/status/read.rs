@@ -6,6 +6,7 @@ use tenant_sync_core::outbox::{self, Fill, RequestsFill};
 use tenant_sync_core::registry::targets::{self, Target};
 use tenant_sync_core::registry::{browse, tenancies};
 use tenant_sync_core::status::{self, TargetStatus, road};
+use tenant_sync_core::worker;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -38,7 +39,7 @@ pub(crate) async fn overview(console: &Console) -> Result<Overview, Problem> {
         poller: poller(&fill),
         requests: self::requests(&requests),
         queues,
-        workers: workers.iter().map(worker).collect(),
+        workers: workers.iter().map(worker_line).collect(),
         sync_engine,
         targets,
     })
@@ -80,17 +81,26 @@ struct Standing {
     causes: Vec<Cause>,
 }
 
+/// All statements on one session at once: the server works them off in order, and nothing waits for answers in between.
 async fn standing(console: &Console) -> Result<Standing, Problem> {
-    let switches = fusebox::read(console).await?;
     let client = console.internal.get().await?;
+    let (switches, sequencing, requests, workers, highest, total, troubles) = tokio::try_join!(
+        worker::switches(&client),
+        road::sequencing(&client, None),
+        outbox::requests_fill(&client),
+        road::workers(&client),
+        road::highest_watermarks(&client, VISITED_TARGETS),
+        browse::targets_about(&client),
+        browse::troubles(&client),
+    )?;
     Ok(Standing {
-        switches,
-        sequencing: road::sequencing(&client, None).await?,
-        requests: outbox::requests_fill(&client).await?,
-        workers: road::workers(&client).await?,
-        highest: road::highest_watermarks(&client, VISITED_TARGETS).await?,
-        total: browse::targets_about(&client).await?,
-        causes: browse::troubles(&client).await?.into_iter().map(Cause::from).collect(),
+        switches: fusebox::shown(switches),
+        sequencing,
+        requests,
+        workers,
+        highest,
+        total,
+        causes: troubles.into_iter().map(Cause::from).collect(),
     })
 }
 
@@ -105,8 +115,8 @@ struct Behind {
 
 async fn behind(console: &Console) -> Result<Behind, Problem> {
     let client = console.internal.get().await?;
-    let fill = outbox::fill(&client, None).await?;
-    let mut waiting = outbox::waiting(&client, WAITING_TARGETS + 1).await?;
+    let (fill, mut waiting) =
+        tokio::try_join!(outbox::fill(&client, None), outbox::waiting(&client, WAITING_TARGETS + 1))?;
     let kept = usize::try_from(WAITING_TARGETS).unwrap_or(usize::MAX);
     let more = waiting.len() > kept;
     waiting.truncate(kept);
@@ -143,10 +153,12 @@ pub(crate) async fn tenancy(console: &Console, tenancy_id: Uuid) -> Result<Tenan
     if known.is_none() {
         return Err(Problem::not_found("there is no such tenancy"));
     }
-    let sequencing = road::sequencing(&client, Some(tenancy_id)).await?;
-    let fill = outbox::fill(&client, Some(tenancy_id)).await?;
     let filter = targets::Filter { tenancy_id: Some(tenancy_id), ..targets::Filter::default() };
-    let mut found = targets::list(&client, &filter).await?;
+    let (sequencing, fill, mut found) = tokio::try_join!(
+        road::sequencing(&client, Some(tenancy_id)),
+        outbox::fill(&client, Some(tenancy_id)),
+        targets::list(&client, &filter),
+    )?;
     drop(client);
     found.truncate(TENANCY_TARGETS);
     Ok(TenancyStatus {
@@ -215,7 +227,7 @@ fn requests(fill: &RequestsFill) -> RequestsStatus {
     }
 }
 
-fn worker(line: &road::WorkerLine) -> WorkerStatus {
+fn worker_line(line: &road::WorkerLine) -> WorkerStatus {
     WorkerStatus {
         id: line.id.clone(),
         kind: line.kind.clone(),

@@ -1,7 +1,9 @@
 //! Sync now, pause, resume, resync. What was asked for is in the audit log before it is done.
 
 use axum::extract::State;
+use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tenant_sync_core::outbox::{TargetKey, is_running};
@@ -60,28 +62,87 @@ struct AskedTarget {
     mappings: Option<Vec<String>>,
 }
 
+/// What can be done with targets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Sync at once, also those that wait after a failure.
+    Sync,
+    /// Send nothing until they are resumed; nothing is lost.
+    Pause,
+    /// End a pause, or try failing ones at once.
+    Resume,
+    /// Compare everything with the source again and mend it: these mappings, or all where none is named.
+    Resync(Vec<String>),
+}
+
+impl Action {
+    /// The action of this name, over all mappings.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        [Self::Sync, Self::Pause, Self::Resume, Self::Resync(Vec::new())]
+            .into_iter()
+            .find(|action| action.name() == name)
+    }
+
+    /// As in addresses.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Resync(_) => "resync",
+        }
+    }
+
+    /// As in the audit log.
+    fn entry_name(&self) -> &'static str {
+        match self {
+            Self::Sync => "target.sync",
+            Self::Pause => "target.pause",
+            Self::Resume => "target.resume",
+            Self::Resync(_) => "target.resync",
+        }
+    }
+
+    /// As in traces.
+    fn wish(&self) -> &'static str {
+        match self {
+            Self::Sync => "sync now",
+            other => other.name(),
+        }
+    }
+
+    /// Names of the mappings that were chosen.
+    fn mappings(&self) -> &[String] {
+        match self {
+            Self::Resync(mappings) => mappings,
+            Self::Sync | Self::Pause | Self::Resume => &[],
+        }
+    }
+}
+
 pub(super) fn routes() -> Routes {
+    let asks = |summary| endpoint(summary).takes::<Which>().answers::<Asked>();
     Routes::default()
         .post(
             sync!("/sync"),
-            now,
-            endpoint("Sync at once, also targets that wait after a failure")
-                .takes::<Which>()
-                .answers::<Asked>(),
+            handler(|Which { tenancy_id, target_id }| (tenancy_id, target_id, Action::Sync)),
+            asks("Sync at once, also targets that wait after a failure"),
         )
         .post(
             sync!("/pause"),
-            pause_which,
-            endpoint("Send nothing until it is resumed; nothing is lost").takes::<Which>().answers::<Asked>(),
+            handler(|Which { tenancy_id, target_id }| (tenancy_id, target_id, Action::Pause)),
+            asks("Send nothing until it is resumed; nothing is lost"),
         )
         .post(
             sync!("/resume"),
-            resume_which,
-            endpoint("End a pause, or try failing targets at once").takes::<Which>().answers::<Asked>(),
+            handler(|Which { tenancy_id, target_id }| (tenancy_id, target_id, Action::Resume)),
+            asks("End a pause, or try failing targets at once"),
         )
         .post(
             sync!("/resync"),
-            resync_which,
+            handler(|WhichMappings { tenancy_id, target_id, mappings }| {
+                (tenancy_id, target_id, Action::Resync(mappings))
+            }),
             endpoint(
                 "Compare everything with the source again and mend it; readers never see an empty table",
             )
@@ -90,133 +151,69 @@ pub(super) fn routes() -> Routes {
         )
 }
 
-async fn now(
-    State(console): State<Console>,
-    operator: Operator,
-    query: Query,
-    Body(which): Body<Which>,
-) -> Result<Json<Asked>, Problem> {
-    query.none()?;
-    Ok(Json(sync_now(&console, &operator, which.tenancy_id, which.target_id.as_deref()).await?))
+/// A route that acts upon what `read` makes of its body.
+fn handler<B: DeserializeOwned + Send + 'static>(
+    read: fn(B) -> (Uuid, Option<String>, Action),
+) -> impl Fn(State<Console>, Operator, Query, Body<B>) -> BoxFuture<'static, Result<Json<Asked>, Problem>>
++ Clone
++ Send
++ Sync
++ 'static {
+    move |State(console), operator, query, Body(body)| {
+        Box::pin(async move {
+            query.none()?;
+            let (tenancy_id, target_id, action) = read(body);
+            Ok(Json(act(&console, &operator, &action, tenancy_id, target_id.as_deref()).await?))
+        })
+    }
 }
 
-async fn pause_which(
-    State(console): State<Console>,
-    operator: Operator,
-    query: Query,
-    Body(which): Body<Which>,
-) -> Result<Json<Asked>, Problem> {
-    query.none()?;
-    Ok(Json(pause(&console, &operator, which.tenancy_id, which.target_id.as_deref()).await?))
-}
-
-async fn resume_which(
-    State(console): State<Console>,
-    operator: Operator,
-    query: Query,
-    Body(which): Body<Which>,
-) -> Result<Json<Asked>, Problem> {
-    query.none()?;
-    Ok(Json(resume(&console, &operator, which.tenancy_id, which.target_id.as_deref()).await?))
-}
-
-async fn resync_which(
-    State(console): State<Console>,
-    operator: Operator,
-    query: Query,
-    Body(which): Body<WhichMappings>,
-) -> Result<Json<Asked>, Problem> {
-    query.none()?;
-    let WhichMappings { tenancy_id, target_id, mappings } = which;
-    Ok(Json(resync(&console, &operator, tenancy_id, target_id.as_deref(), &mappings).await?))
-}
-
-/// Syncs at once, also targets that wait after a failure. No `target_id` = all of the tenancy.
-pub(crate) async fn sync_now(
+/// Does it, and says how the targets are afterwards. No `target_id` = all of the tenancy.
+pub(crate) async fn act(
     console: &Console,
     operator: &Operator,
+    action: &Action,
     tenancy_id: Uuid,
     target_id: Option<&str>,
 ) -> Result<Asked, Problem> {
+    let (desk, mappings) = (&console.desk, action.mappings());
+    require_mappings(console, mappings)
+        .map_err(|unknown| Problem::invalid("mappings", format!("there is no mapping {unknown:?}")))?;
     let found = found(console, tenancy_id, target_id).await?;
-    let mut client = console.internal.get().await?;
-    let transaction = client.transaction().await?;
-    for target in &found {
-        audit::record(&transaction, operator, &entry("target.sync", target, &[])).await?;
-    }
-    transaction.commit().await?;
-    drop(client);
-    console.desk.ask("sync now", &keys(&found)).await?;
-    asked(console, tenancy_id, target_id, &[]).await
-}
-
-/// Sends nothing until it is resumed; nothing is lost.
-pub(crate) async fn pause(
-    console: &Console,
-    operator: &Operator,
-    tenancy_id: Uuid,
-    target_id: Option<&str>,
-) -> Result<Asked, Problem> {
-    let found = found(console, tenancy_id, target_id).await?;
-    let mut client = console.internal.get().await?;
-    let transaction = client.transaction().await?;
-    for target in &found {
-        targets::pause(&transaction, &target.key).await?;
-        audit::record(&transaction, operator, &entry("target.pause", target, &[])).await?;
-    }
-    transaction.commit().await?;
-    drop(client);
-    asked(console, tenancy_id, target_id, &[]).await
-}
-
-/// Ends a pause, or tries failing targets at once.
-pub(crate) async fn resume(
-    console: &Console,
-    operator: &Operator,
-    tenancy_id: Uuid,
-    target_id: Option<&str>,
-) -> Result<Asked, Problem> {
-    let found = found(console, tenancy_id, target_id).await?;
-    let mut client = console.internal.get().await?;
-    let transaction = client.transaction().await?;
-    for target in &found {
-        targets::resume(&transaction, &target.key).await?;
-        audit::record(&transaction, operator, &entry("target.resume", target, &[])).await?;
-    }
-    transaction.commit().await?;
-    drop(client);
-    console.desk.ask("resume", &keys(&found)).await?;
-    asked(console, tenancy_id, target_id, &[]).await
-}
-
-/// Compares everything with the source again and mends it. No `mappings` = all.
-pub(crate) async fn resync(
-    console: &Console,
-    operator: &Operator,
-    tenancy_id: Uuid,
-    target_id: Option<&str>,
-    mappings: &[String],
-) -> Result<Asked, Problem> {
-    let desk = &console.desk;
-    if let Some(unknown) = mappings.iter().find(|name| !desk.mappings.iter().any(|m| m.name == **name)) {
-        return Err(Problem::invalid("mappings", format!("there is no mapping {unknown:?}")));
-    }
-    let found = found(console, tenancy_id, target_id).await?;
-    if let Some(target) = found.iter().find(|target| desk.mappings_of(target, mappings).is_empty()) {
+    let gets_none = |target: &&Target| desk.mappings_of(target, mappings).is_empty();
+    if matches!(action, Action::Resync(_))
+        && let Some(target) = found.iter().find(gets_none)
+    {
         let reason = format!("none of them goes to the target {:?}", target.key.database_id);
         return Err(Problem::invalid("mappings", reason));
     }
     let mut client = console.internal.get().await?;
     let transaction = client.transaction().await?;
     for target in &found {
-        let names = desk.mappings_of(target, mappings);
-        targets::request_fill(&transaction, &target.key, &names).await?;
-        audit::record(&transaction, operator, &entry("target.resync", target, &names)).await?;
+        let mut names = Vec::new();
+        match action {
+            Action::Sync => {}
+            Action::Pause => drop(targets::pause(&transaction, &target.key).await?),
+            Action::Resume => drop(targets::resume(&transaction, &target.key).await?),
+            Action::Resync(_) => {
+                names = desk.mappings_of(target, mappings);
+                targets::request_fill(&transaction, &target.key, &names).await?;
+            }
+        }
+        audit::record(&transaction, operator, &entry(action.entry_name(), target, &names)).await?;
     }
     transaction.commit().await?;
     drop(client);
-    desk.ask("resync", &keys(&found)).await?;
+    if *action != Action::Pause {
+        desk.ask(action.wish(), &keys(&found)).await?;
+    }
     asked(console, tenancy_id, target_id, mappings).await
+}
+
+/// That there are mappings of these names; else which is none.
+pub(super) fn require_mappings<'a>(console: &Console, names: &'a [String]) -> Result<(), &'a str> {
+    let unknown = names.iter().find(|name| !console.desk.mappings.iter().any(|m| m.name == **name));
+    unknown.map_or(Ok(()), |name| Err(name.as_str()))
 }
 
 /// The targets that are meant; at least one.

@@ -10,14 +10,47 @@ use tenant_sync_core::target::class::ErrorClass;
 
 use super::cursor;
 use super::model::{Cause, TargetDetail, TargetLine, TargetPage};
+use super::waiting::{self, By};
 use crate::api::sync;
 use crate::http::{Json, PathParameters, Problem, Query};
 use crate::routes::{Endpoint, Routes, endpoint};
 use crate::state::Console;
 
 /// Rows behind are counted up to here for each target of a list.
-const ROWS_MAX: i64 = 1_000;
-const ORDERS: [&str; 3] = ["key", "newest", "failures"];
+pub(super) const ROWS_MAX: i64 = 1_000;
+
+/// What a list of targets is ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// What is kept, along an index.
+    Kept(TargetOrder),
+    /// What has to be looked at.
+    Looked(By),
+}
+
+impl Order {
+    /// Each with its name.
+    pub(crate) const ALL: [(&str, Self); 7] = [
+        ("key", Self::Kept(TargetOrder::Key)),
+        ("newest", Self::Kept(TargetOrder::Newest)),
+        ("failures", Self::Kept(TargetOrder::Failures)),
+        ("state", Self::Kept(TargetOrder::State)),
+        ("last_success", Self::Looked(By::LastSuccess)),
+        ("lag", Self::Looked(By::Lag)),
+        ("rows_behind", Self::Looked(By::RowsBehind)),
+    ];
+
+    /// Their names.
+    pub(crate) fn names() -> [&'static str; 7] {
+        Self::ALL.map(|(name, _)| name)
+    }
+
+    /// The order of this name; by key unless there is one.
+    pub(crate) fn of_name(name: Option<&str>) -> Self {
+        let found = Self::ALL.into_iter().find(|(known, _)| Some(*known) == name);
+        found.map_or(Self::Kept(TargetOrder::Key), |(_, order)| order)
+    }
+}
 
 pub(super) fn routes() -> Routes {
     let list = |summary: &'static str| -> Endpoint {
@@ -33,8 +66,10 @@ pub(super) fn routes() -> Routes {
             )
             .parameter(
                 "order_by",
-                "By tenancy and id, the newest first, or most failures first (without those that are ok)",
-                json!({ "type": "string", "enum": ORDERS, "default": "key" }),
+                "By tenancy and id; the newest first; most failures first, or by state and cause (both without those that are \
+                 ok); the longest without a success, the greatest lag, or the most rows behind first (of the 500 that wait \
+                 longest, and without those that wait for nothing)",
+                json!({ "type": "string", "enum": Order::names(), "default": "key" }),
             )
             .answers::<TargetPage>()
     };
@@ -77,45 +112,48 @@ async fn list(
     query: Query,
     tenancy_id: Option<uuid::Uuid>,
 ) -> Result<Json<TargetPage>, Problem> {
-    let (limit, after, filter) = query.read(|q| {
+    let (limit, after, filter, order) = query.read(|q| {
         let class = q.text("class").map(str::to_owned);
         if class.as_deref().is_some_and(|class| ErrorClass::from_code(class).is_none()) {
             return Err(Problem::invalid("class", "there is no such class of errors"));
         }
-        let order = match q.one_of("order_by", &ORDERS)? {
-            Some("newest") => TargetOrder::Newest,
-            Some("failures") => TargetOrder::Failures,
-            _ => TargetOrder::Key,
-        };
+        let order = Order::of_name(q.one_of("order_by", &Order::names())?);
         let filter = TargetFilter {
             tenancy_id,
             state: q.one_of("state", &targets::STATES)?.map(str::to_owned),
             class,
             search: q.text("query").map(str::to_owned),
-            order,
+            order: TargetOrder::default(),
         };
-        Ok((q.limit()?, q.text("cursor").map(cursor::read_target).transpose()?, filter))
+        Ok((q.limit()?, q.text("cursor").map(cursor::read_target).transpose()?, filter, order))
     })?;
-    Ok(Json(page(console, &filter, after.as_ref(), limit).await?))
+    Ok(Json(page(console, filter, order, after.as_ref(), limit).await?))
 }
 
 /// A page of targets with how far they are.
 pub(crate) async fn page(
     console: &Console,
-    filter: &TargetFilter,
+    filter: TargetFilter,
+    order: Order,
     after: Option<&TargetCursor>,
     limit: i64,
 ) -> Result<TargetPage, Problem> {
-    let found = page_of(console, filter, after, limit).await?;
-    let statuses =
-        status::read_of(&console.internal, &console.desk.mappings, found.entries, ROWS_MAX).await?;
+    let found = match order {
+        Order::Kept(order) => {
+            let filter = TargetFilter { order, ..filter };
+            let Page { entries, next } = page_of(console, &filter, after, limit).await?;
+            let mappings = &console.desk.mappings;
+            Page { entries: status::read_of(&console.internal, mappings, entries, ROWS_MAX).await?, next }
+        }
+        Order::Looked(by) => waiting::page(console, &filter, by, after, limit).await?,
+    };
     Ok(TargetPage {
-        targets: statuses.iter().map(|status| TargetLine::new(console, status)).collect(),
+        targets: found.entries.iter().map(|status| TargetLine::new(console, status)).collect(),
         next_cursor: found.next.as_ref().map(cursor::write_target),
     })
 }
 
-/// The same, without looking how far they are.
+/// A page of targets, without looking how far they are.
 pub(crate) async fn page_of(
     console: &Console,
     filter: &TargetFilter,

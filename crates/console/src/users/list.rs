@@ -5,7 +5,6 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
-use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::cursor::Cursor;
@@ -25,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct UsersPage {
     /// In the order that was asked for.
     pub(crate) users: Vec<User>,
-    /// Where the next page begins; null: this was the last.
+    /// Where the next page begins; null: this was the last. With `query`, a page that is not the last may have fewer users than
+    /// were asked for, or none: a search ends after some thousands of users and goes on behind them.
     pub(crate) next_cursor: Option<String>,
     /// How `query` was looked for: by a part of a name or address, or by its beginning; null: nothing was searched for.
     pub(crate) search: Option<Searched>,
@@ -124,10 +124,13 @@ pub async fn list(console: &Console, query: &UsersQuery) -> Result<UsersPage, Pr
     if rows.is_empty() {
         super::require_tenancy(console, query.tenancy_id).await?;
     }
+    // A search that has come to its end for now says where: in a row that is no user of the page.
+    let end = rows.pop_if(|row| row.get("is_end"));
     let limit = usize::try_from(query.limit).unwrap_or_default();
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let last = rows.last().filter(|_| more).map(|row| Cursor { at: row.get("cursor_at"), id: row.get("id") });
+    let last = if more { rows.last() } else { end.as_ref() };
+    let last = last.map(|row| Cursor { at: row.get("cursor_at"), id: row.get("id") });
     Ok(UsersPage {
         users: rows.iter().map(user).collect(),
         next_cursor: last.map(|cursor| cursor.text(query.order_by, query.desc)),
@@ -162,8 +165,7 @@ pub(crate) async fn latest(
 }
 
 fn user(row: &Row) -> User {
-    let mut channels = row.get::<_, Json<Vec<Channel>>>("channels").0;
-    let mut methods = row.get::<_, Json<Vec<SignInMethod>>>("methods").0;
+    let (mut channels, mut methods) = (channels(row), methods(row));
     let more_channels = channels.len() > sql::PARTS_MAX;
     let more_sign_in_methods = methods.len() > sql::PARTS_MAX;
     methods.sort();
@@ -184,4 +186,32 @@ fn user(row: &Row) -> User {
         sign_in_methods: methods,
         more_sign_in_methods,
     }
+}
+
+/// Columns as arrays of equal length; null where there is none.
+fn channels(row: &Row) -> Vec<Channel> {
+    let texts = |name: &str| row.get::<_, Option<Vec<String>>>(name).unwrap_or_default().into_iter();
+    let flags = |name: &str| row.get::<_, Option<Vec<bool>>>(name).unwrap_or_default().into_iter();
+    let ids = row.get::<_, Option<Vec<Uuid>>>("channel_ids").unwrap_or_default().into_iter();
+    let named = ids.zip(texts("channel_types")).zip(texts("channel_values"));
+    let flagged = flags("channel_primary").zip(flags("channel_verified")).zip(flags("channel_used_for_auth"));
+    named
+        .zip(flagged)
+        .map(|(((id, kind), value), ((is_primary, is_verified), used_for_auth))| Channel {
+            id,
+            kind,
+            value,
+            is_primary,
+            is_verified,
+            used_for_auth,
+        })
+        .collect()
+}
+
+fn methods(row: &Row) -> Vec<SignInMethod> {
+    let texts = |name: &str| row.get::<_, Option<Vec<Option<String>>>>(name).unwrap_or_default().into_iter();
+    texts("method_types")
+        .zip(texts("method_providers"))
+        .map(|(kind, provider)| SignInMethod { kind, provider })
+        .collect()
 }

@@ -1,11 +1,12 @@
 //! The one statement of the list. It is put together from constant pieces; every value is a parameter.
 //!
 //! ```text
-//! keys: one arm for known and one for anonymous users, each a range of an index, merged and cut ─▶ what belongs to them
+//! page: one arm for known and one for anonymous users, each a range of an index, merged and cut ─▶ what belongs to them
 //! ```
 //!
 //! A search first walks that same order for a while, which finds the frequent; only if that does not fill the page it
-//! asks the search indexes, which find the rare. So neither kind reads more than a fraction of the tenant's users.
+//! asks the search indexes, which find the rare. What is frequent, only not around here, is walked to in steps: such a page
+//! may be short, and ends with the place up to which it has come. So none reads more than some thousands of users.
 
 use deadpool_postgres::Object;
 use tokio_postgres::types::{ToSql, Type};
@@ -21,11 +22,21 @@ pub(super) const PARTS_MAX: usize = 20;
 /// Users that a search walks before it asks the search indexes, for each one that is wanted.
 const WALK_FACTOR: i64 = 10;
 const WALK_MIN: i64 = 1_000;
+/// Users whom a search index may name; where there are more, the order is walked instead.
+const NAMED_MAX: i64 = 10_000;
+/// Users that such a walk passes for one page.
+const WALK_MAX: i64 = 10_000;
+/// A search is planned by indexes, whatever the statistics of the moment say, and not compiled: that would take longer.
+const SEARCHING: &str = "begin read only; set local jit = off; set local enable_seqscan = off";
 
 pub(super) async fn is_tenancy(client: &Object, tenancy_id: Uuid) -> Result<bool, Error> {
     let text = r#"select exists (select from "Tenancy" where "id" = $1)"#;
     Ok(client.query_typed_one(text, &[(&tenancy_id, Type::UUID)]).await?.get(0))
 }
+
+/// Pages of these lengths are prepared, so that they are planned once a session: planning takes a quarter of a page's time.
+/// Others, and searches, are too many kinds to keep a plan of each.
+const PREPARED_LIMITS: [i64; 6] = [10, 50, 100, 200, 500, 1_000];
 
 /// One row more than `query.limit`, if there is one.
 pub(super) async fn page(
@@ -34,7 +45,16 @@ pub(super) async fn page(
     after: Option<&Cursor>,
     term: Option<&Term>,
 ) -> Result<Vec<Row>, Error> {
-    run(client, "", query, after, term).await
+    let (text, parameters) = (statement(query, after.is_some(), term), parameters(query, after, term));
+    if term.is_some() {
+        return searching(client, client.query_typed(&text, &parameters)).await;
+    }
+    if !PREPARED_LIMITS.contains(&query.limit) {
+        return client.query_typed(&text, &parameters).await;
+    }
+    let (values, types): (Vec<_>, Vec<Type>) = parameters.into_iter().unzip();
+    let statement = client.prepare_typed_cached(&text, &types).await?;
+    client.query(&statement, &values).await
 }
 
 /// What the server says about a page instead of giving it: its plan, executed, as JSON.
@@ -44,20 +64,37 @@ pub(super) async fn plan(
     after: Option<&Cursor>,
     term: Option<&Term>,
 ) -> Result<serde_json::Value, Error> {
-    let rows =
-        run(client, "explain (analyze, timing off, buffers, format json) ", query, after, term).await?;
+    let text = statement(query, after.is_some(), term);
+    let text = format!("explain (analyze, timing off, buffers, format json) {text}");
+    let parameters = parameters(query, after, term);
+    let rows = match term {
+        Some(_) => searching(client, client.query_typed(&text, &parameters)).await?,
+        None => client.query_typed(&text, &parameters).await?,
+    };
     Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
 }
 
-async fn run(
+/// In one go: nothing waits for an answer in between.
+async fn searching(
     client: &Object,
-    before: &str,
-    query: &UsersQuery,
-    after: Option<&Cursor>,
-    term: Option<&Term>,
+    search: impl Future<Output = Result<Vec<Row>, Error>>,
 ) -> Result<Vec<Row>, Error> {
-    let text = format!("{before}{}", statement(query, after.is_some(), term));
-    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&query.tenancy_id, Type::UUID)];
+    let (begun, rows, ended) =
+        tokio::join!(client.batch_execute(SEARCHING), search, client.batch_execute("commit"));
+    begun?;
+    let rows = rows?;
+    ended?;
+    Ok(rows)
+}
+
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+fn parameters<'a>(
+    query: &'a UsersQuery,
+    after: Option<&'a Cursor>,
+    term: Option<&'a Term>,
+) -> Vec<Parameter<'a>> {
+    let mut parameters: Vec<Parameter<'a>> = vec![(&query.tenancy_id, Type::UUID)];
     if let Some(after) = after {
         parameters.push((&after.at, Type::TEXT));
         parameters.push((&after.id, Type::UUID));
@@ -65,51 +102,54 @@ async fn run(
     if let Some(term) = term {
         parameters.extend(term.parameters().map(|text| (text as _, Type::TEXT)));
     }
-    client.query_typed(&text, &parameters).await
+    parameters
 }
 
 /// `$1` is the tenancy, `$2` and `$3` are the place after which the page begins, the others are what is searched for.
+///
+/// Each look-up of a user in another table costs about as much as the next, so a page does three for each: the user,
+/// channels, methods. Arrays of columns are half of what building JSON takes.
 fn statement(query: &UsersQuery, continues: bool, term: Option<&Term>) -> String {
     let order = Order { by: query.order_by, desc: query.desc, continues };
     let wanted = query.limit + 1;
-    let keys = match term {
-        None => format!("keys as materialized ({})", arms(&order, query.anonymous, "", LIVE, wanted)),
-        Some(term) => searched(&order, query.anonymous, term, wanted, if continues { 4 } else { 2 }),
+    let card = order.card();
+    let page = match term {
+        None => {
+            let columns = format!(", {card}, false as is_end");
+            format!("page as materialized ({})", arms(&order, query.anonymous, (&columns, USER, ""), wanted))
+        }
+        Some(term) => format!(
+            r#"{}, page as materialized (
+    select k.id, k.at, {card}, k.is_end from keys k
+    cross join lateral (
+        select * from "UserActivity" a where a."tenancyId" = $1 and a."projectUserId" = k.id offset 0) a
+    left {user} on true where k.is_end or u."isAnonymous" is not null)"#,
+            searched(&order, query.anonymous, term, wanted, if continues { 4 } else { 2 }),
+            user = USER.trim_start_matches("cross "),
+        ),
     };
     let way = order.way();
-    let (activity, last_active) = match query.order_by {
-        OrderBy::SignedUpAt => (ACTIVITY, LAST_ACTIVE),
-        // It is the place in the order.
-        OrderBy::LastActiveAt => ("", "k.at"),
-    };
     format!(
-        r#"with {keys}
-select k.id, u."displayName", u."profileImageUrl", u."isAnonymous", c.list as channels, m.list as methods,
+        r#"with {page}
+select p.id, p.is_end, p."displayName", p."profileImageUrl", p."isAnonymous", c.*, m.*,
     {signed_up} as signed_up_at, {last_active} as last_active_at,
-    case when isfinite(k.at) then to_char(k.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"') else k.at::text end as cursor_at
-from keys k
-join "ProjectUser" u on u."tenancyId" = $1 and u."projectUserId" = k.id
-{activity}
+    case when isfinite(p.at) then to_char(p.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"') else p.at::text end as cursor_at
+from page p
 cross join lateral (
-    select coalesce(json_agg(json_build_object('id', c."id", 'type', c."type", 'value', c."value", 'isPrimary', c."isPrimary",
-        'isVerified', c."isVerified", 'usedForAuth', c."usedForAuth")), '[]') as list
-    from (select c.* from "ContactChannel" c where c."tenancyId" = $1 and c."projectUserId" = k.id
+    select array_agg(c."id") as channel_ids, array_agg(c."type") as channel_types, array_agg(c."value") as channel_values,
+           array_agg(c."isPrimary") as channel_primary, array_agg(c."isVerified") as channel_verified,
+           array_agg(c."usedForAuth") as channel_used_for_auth
+    from (select c.* from "ContactChannel" c where c."tenancyId" = $1 and c."projectUserId" = p.id
           order by c."isPrimary" desc, c."createdAt", c."id" limit {parts}) c) c
 cross join lateral (
-    select coalesce(json_agg(json_build_object('type', m."type", 'provider', m."provider")), '[]') as list
-    from (select m.* from "AuthMethod" m where m."tenancyId" = $1 and m."projectUserId" = k.id limit {parts}) m) m
-order by k.at {way}, k.id {way}"#,
-        signed_up = shown(SIGNED_UP),
-        last_active = shown(last_active),
+    select array_agg(m."type") as method_types, array_agg(m."provider") as method_providers
+    from (select m.* from "AuthMethod" m where m."tenancyId" = $1 and m."projectUserId" = p.id limit {parts}) m) m
+order by p.at {way}, p.id {way}"#,
+        signed_up = shown("p.signed_up"),
+        last_active = shown("p.active"),
         parts = PARTS_MAX + 1,
     )
 }
-
-const SIGNED_UP: &str = r#"coalesce(u."signedUpAt", u."createdAt")"#;
-const LAST_ACTIVE: &str =
-    r#"coalesce(greatest(u."lastActiveAt", a."eventAt"), u."signedUpAt", u."createdAt")"#;
-
-const ACTIVITY: &str = r#"left join "UserActivity" a on a."tenancyId" = $1 and a."projectUserId" = k.id"#;
 
 /// Instants that have no date in four digits are shown as the first or last that has.
 fn shown(instant: &str) -> String {
@@ -135,6 +175,20 @@ impl Order {
         }
     }
 
+    /// What is shown of the user `u`, whose activity is `a`.
+    fn card(&self) -> String {
+        let active = match self.by {
+            OrderBy::SignedUpAt => {
+                r#"coalesce(greatest(u."lastActiveAt", a."eventAt"), u."signedUpAt", u."createdAt")"#
+            }
+            // It is the place in the order.
+            OrderBy::LastActiveAt => self.at(),
+        };
+        format!(
+            r#"u."displayName", u."profileImageUrl", u."isAnonymous", coalesce(u."signedUpAt", u."createdAt") as signed_up, {active} as active"#
+        )
+    }
+
     /// The tenant's users behind the place where the page before ended.
     fn condition(&self) -> String {
         let (at, side) = (self.at(), if self.desc { "<" } else { ">" });
@@ -148,13 +202,20 @@ impl Order {
 }
 
 /// A row of "UserActivity" may outlive its user for a moment.
-const LIVE: &str = r#"cross join lateral (
-        select true as is_live from "ProjectUser" u where u."tenancyId" = $1 and u."projectUserId" = a."projectUserId" limit 1) u"#;
+const USER: &str = r#"cross join lateral (
+        select u."displayName", u."profileImageUrl", u."isAnonymous", u."signedUpAt", u."createdAt", u."lastActiveAt"
+        from "ProjectUser" u where u."tenancyId" = $1 and u."projectUserId" = a."projectUserId" limit 1) u"#;
 const NAMED: &str = r#"cross join lateral (
         select s."text" from "UserSearch" s where s."tenancyId" = $1 and s."projectUserId" = a."projectUserId" limit 1) s"#;
 
-/// The first `limit` rows in the order, from one range of the index for each kind of user.
-fn arms(order: &Order, anonymous: Anonymous, columns: &str, beside: &str, limit: i64) -> String {
+/// The first `limit` rows in the order, from one range of the index for each kind of user: more columns of them, what is
+/// joined for that, and a condition.
+fn arms(
+    order: &Order,
+    anonymous: Anonymous,
+    (columns, beside, only): (&str, &str, &str),
+    limit: i64,
+) -> String {
     let kinds: &[bool] = match anonymous {
         Anonymous::Left => &[false],
         Anonymous::Included => &[false, true],
@@ -165,7 +226,7 @@ fn arms(order: &Order, anonymous: Anonymous, columns: &str, beside: &str, limit:
         format!(
             r#"
     (select a."projectUserId" as id, {at} as at{columns} from "UserActivity" a {beside}
-    where {condition} and a."isAnonymous" = {is}
+    where {condition} and a."isAnonymous" = {is}{only}
     order by {at} {way}, a."projectUserId" {way} limit {limit})"#
         )
     };
@@ -176,7 +237,9 @@ fn arms(order: &Order, anonymous: Anonymous, columns: &str, beside: &str, limit:
 /// Candidates come from "UserSearch"; whether a user really matches is what their own rows say.
 fn searched(order: &Order, anonymous: Anonymous, term: &Term, wanted: i64, first: usize) -> String {
     let walk_max = (wanted * WALK_FACTOR).max(WALK_MIN);
-    let walk = arms(order, anonymous, r#", s."text""#, NAMED, walk_max);
+    let text = r#", s."text""#;
+    let walk = arms(order, anonymous, (text, NAMED, ""), walk_max);
+    let far = arms(order, anonymous, (text, NAMED, " and (select is_many from many)"), WALK_MAX);
     let (at, condition, way) = (order.at(), order.condition(), order.way());
     let only = match anonymous {
         Anonymous::Left => r#" and not a."isAnonymous""#,
@@ -193,22 +256,41 @@ fn searched(order: &Order, anonymous: Anonymous, term: &Term, wanted: i64, first
         )
     };
     let (is_walked, is_matching) = (is_so("w.id"), is_so("m.id"));
+    let found = |walk: &str| {
+        format!(
+            "
+    select w.id, w.at from (select w.* from {walk} w where {walked} offset 0) w where {is_walked} limit {wanted}"
+        )
+    };
     format!(
         r#"walked as materialized ({walk}),
-found as materialized (
-    select w.id, w.at from (select w.* from walked w where {walked} offset 0) w where {is_walked} limit {wanted}),
+found as materialized ({found}),
 enough as materialized (
     select (select count(*) from found) >= {wanted} or (select count(*) from walked) < {walk_max} as is_enough),
 matching as materialized (
     select s."projectUserId" as id from "UserSearch" s
-    where s."tenancyId" = $1 and {indexed} and not (select is_enough from enough)),
+    where s."tenancyId" = $1 and {indexed} and not (select is_enough from enough) limit {named_max}),
+many as materialized (select count(*) >= {named_max} as is_many from matching),
 placed as materialized (
     select m.id, {at} as at from matching m
-    join "UserActivity" a on a."tenancyId" = $1 and a."projectUserId" = m.id
-    where {condition}{only} order by {at} {way}, m.id {way}),
+    cross join lateral (
+        select * from "UserActivity" a where a."tenancyId" = $1 and a."projectUserId" = m.id offset 0) a
+    where not (select is_many from many) and {condition}{only} order by {at} {way}, m.id {way}),
+far as materialized ({far}),
+far_found as materialized ({far_found}),
 keys as materialized (
-    (select f.id, f.at from found f where (select is_enough from enough))
+    (select f.id, f.at, false as is_end from found f where (select is_enough from enough))
     union all
-    (select m.id, m.at from placed m where {is_matching} limit {wanted}))"#
+    (select m.id, m.at, false from placed m where {is_matching} limit {wanted})
+    union all
+    (select f.id, f.at, false from far_found f)
+    union all
+    (select f.id, f.at, true from far f
+     where (select count(*) from far_found) < {wanted} and (select count(*) from far) >= {WALK_MAX}
+     order by f.at {back}, f.id {back} limit 1))"#,
+        found = found("walked"),
+        far_found = found("far"),
+        named_max = NAMED_MAX + 1,
+        back = if order.desc { "asc" } else { "desc" },
     )
 }

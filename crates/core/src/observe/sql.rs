@@ -108,6 +108,8 @@ with recursive before as (
             select d.state, count(*) as n from "HttpDestination" d group by 1) q),
         'filling', (select count(*) from standing s where s.filling),
         'refusedRows', (select coalesce(sum(s.refused), 0) from standing s),
+        'watermarks', (select coalesce(jsonb_object_agg(q.name, q.id), '{}') from (
+            select s."mappingName" as name, max(s."lastSyncedSequenceId") as id from "SyncState" s group by 1) q),
         'backlog', (select count(*) from "SequencerBacklog"),
         'parked', (select count(*) from (select from "ParkedRow" limit 10000) q),
         'trackingFaults', (select case when f.is_called then f.last_value else 0 end from tracking_fault_seq f),

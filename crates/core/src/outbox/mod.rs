@@ -29,6 +29,7 @@ mod claim;
 mod deliveries;
 mod log;
 mod look;
+mod maintain;
 mod operate;
 mod replay;
 pub mod requests;
@@ -47,7 +48,8 @@ pub use deliveries::{
     fold_delivery_asks, give_back_deliveries, publish_settings, sweep_destinations,
 };
 pub use log::{AttemptLine, RequestFilter, RequestLine, RequestState, attempts};
-pub use look::{COUNT_MAX, Fill, RequestsFill, fill, requests_fill, waiting};
+pub use look::{COUNT_MAX, Fill, RequestsFill, fill, requests_fill, waiting, waiting_longest};
+pub use maintain::{Maintained, Place, maintain};
 pub use operate::{hurry, is_running, start_over, wish, wish_anew};
 pub use replay::{NothingNamed, Replay, replay_requests};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};

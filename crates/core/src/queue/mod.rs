@@ -7,6 +7,7 @@
 mod consumer;
 pub mod delivery_job;
 mod error;
+mod hand;
 mod job;
 pub mod names;
 mod places;
@@ -17,6 +18,7 @@ mod topology;
 pub use consumer::{Acked, Consumer, FromMessage, JobDelivery};
 pub use delivery_job::DeliveryJob;
 pub use error::QueueError;
+pub use hand::{HandError, HandedOver, LaneClaimed, hand_deliveries, hand_syncs};
 pub use job::{Job, Undecodable};
 pub use places::Places;
 pub use publisher::{Message, Published, Publisher, PublisherLink, publisher};

@@ -101,6 +101,8 @@ pub enum TargetOrder {
     Newest,
     /// Most failures in a row first; only targets whose state is not `ok`.
     Failures,
+    /// By state and class of the last error; only targets whose state is not `ok`.
+    State,
 }
 
 /// Where a list of targets goes on.
@@ -108,6 +110,8 @@ pub enum TargetOrder {
 pub struct TargetCursor {
     /// What it is ordered by beside the key: microseconds, or failures; 0 if nothing.
     pub place: i64,
+    /// The same where it is a text: state and class, with a slash between; empty if nothing.
+    pub text: String,
     /// The last target before.
     pub key: TargetKey,
 }
@@ -158,21 +162,24 @@ pub async fn targets<C: GenericClient>(
             r#""consecutiveFailures" desc, "tenancyId" desc, "id" desc"#,
             r#"("consecutiveFailures", "tenancyId", "id") < ($7::int8, $5, $6)"#,
         ),
+        TargetOrder::State => (
+            "0::int8",
+            r#""state", coalesce("lastErrorClass", ''), "tenancyId", "id""#,
+            r#"("state", coalesce("lastErrorClass", ''), "tenancyId", "id")
+                 > (split_part($8::text, '/', 1), split_part($8::text, '/', 2), $5, $6)"#,
+        ),
     };
     let trouble = match (&filter.state, &filter.class, filter.order) {
         (Some(state), ..) if state == "ok" => "",
         (None, None, TargetOrder::Key | TargetOrder::Newest) => "",
         _ => r#"and "state" <> 'ok'"#,
     };
-    let behind =
-        if after.is_some() { behind } else { "($5::uuid is null and $6::text is null and $7::int8 is null)" };
-    let behind = if filter.order == TargetOrder::Key && after.is_some() {
-        format!("{behind} and $7::int8 is not null")
-    } else {
-        behind.to_owned()
-    };
+    // Every parameter has its type in each form.
+    let known = "($5::uuid is null or $6::text is null or $7::int8 is null or $8::text is null or true)";
+    let behind = if after.is_some() { format!("{known} and {behind}") } else { known.to_owned() };
     let sql = format!(
-        r#"select {columns}, {place} as place from "ExternalDatabase"
+        r#"select {columns}, {place} as place, "state" || '/' || coalesce("lastErrorClass", '') as text
+           from "ExternalDatabase"
            where ($1::uuid[] is null or "tenancyId" = any ($1)) and ($2::text is null or "state" = $2)
              and ($3::text is null or "lastErrorClass" = $3) {trouble} and {behind}
            order by {order} limit $4"#
@@ -180,14 +187,16 @@ pub async fn targets<C: GenericClient>(
     let tenancy_id = after.map(|cursor| cursor.key.tenancy_id);
     let database_id = after.map(|cursor| cursor.key.database_id.as_str());
     let at = after.map(|cursor| cursor.place);
-    let parameters: [&(dyn ToSql + Sync); 7] =
-        [&tenancies, &filter.state, &filter.class, &more, &tenancy_id, &database_id, &at];
+    let text = after.map(|cursor| cursor.text.as_str());
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&tenancies, &filter.state, &filter.class, &more, &tenancy_id, &database_id, &at, &text];
     let rows = client.query(&sql, &parameters).await?;
     let kept = usize::try_from(limit).unwrap_or(usize::MAX).min(rows.len());
     let entries: Vec<Target> = rows.iter().take(kept).map(targets::read).collect::<Result<_, _>>()?;
     let next = match (rows.len() > kept, rows.get(kept.saturating_sub(1)), entries.last()) {
         (true, Some(row), Some(last)) => {
-            Some(TargetCursor { place: row.try_get(17)?, key: last.key.clone() })
+            let text = if filter.order == TargetOrder::State { row.try_get(18)? } else { String::new() };
+            Some(TargetCursor { place: row.try_get(17)?, text, key: last.key.clone() })
         }
         _ => None,
     };

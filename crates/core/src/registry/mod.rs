@@ -8,6 +8,7 @@ pub mod browse;
 mod desk;
 pub mod document;
 mod examine;
+pub mod quarantine;
 mod settings;
 pub mod targets;
 pub mod tenancies;

@@ -26,6 +26,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
+use futures_util::future::try_join_all;
 use time::OffsetDateTime;
 use tokio_postgres::{Error, IsolationLevel};
 
@@ -47,6 +48,8 @@ const PAGE: usize = 500;
 pub struct TargetStatus {
     /// The target, with its state and settings.
     pub target: Target,
+    /// The instant that all of it is about, by the database's clock.
+    pub as_of: OffsetDateTime,
     /// Rows written since it was added.
     pub rows_written: i64,
     /// Its mappings, in the order of their names.
@@ -117,11 +120,13 @@ pub async fn read_of(
 ) -> Result<Vec<TargetStatus>, DbError> {
     let mut client = internal.get().await?;
     let backlog_max = backlog_max.clamp(1, BACKLOG_MAX);
-    let mut statements = Vec::with_capacity(mappings.len());
-    for mapping in mappings {
-        let types = sql::types(&client, mapping).await?;
-        statements.push((mapping, types.map(|types| sql::statement(mapping, &types))));
-    }
+    // All at once: each of these waits for the server, not for the others.
+    let types = try_join_all(mappings.iter().map(|mapping| sql::types(&client, mapping))).await?;
+    let mut statements: Vec<_> = mappings
+        .iter()
+        .zip(types)
+        .map(|(mapping, types)| (mapping, types.map(|types| sql::statement(mapping, &types))))
+        .collect();
     statements.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     let mut all = Vec::with_capacity(found.len());
     for page in found.chunks(PAGE) {
@@ -131,12 +136,13 @@ pub async fn read_of(
             .read_only(true)
             .start()
             .await?;
-        snapshot
-            .batch_execute(
+        let ((), read) = tokio::try_join!(
+            snapshot.batch_execute(
                 "set local enable_seqscan = off; set local jit = off; set local row_security = off",
-            )
-            .await?;
-        all.extend(read_page(&snapshot, &statements, page, backlog_max).await?);
+            ),
+            read_page(&snapshot, &statements, page, backlog_max),
+        )?;
+        all.extend(read);
         snapshot.commit().await?;
     }
     Ok(all)
@@ -148,8 +154,9 @@ async fn read_page(
     page: &[Target],
     backlog_max: i64,
 ) -> Result<Vec<TargetStatus>, Error> {
-    let now: OffsetDateTime = snapshot.query_one("select now()", &[]).await?.try_get(0)?;
-    let progress = read_progress(snapshot, page).await?;
+    let (now, progress) =
+        tokio::try_join!(snapshot.query_one("select now()", &[]), read_progress(snapshot, page))?;
+    let now: OffsetDateTime = now.try_get(0)?;
     let rows_written = |target: &Target| -> i64 {
         progress.iter().filter(|((key, _), _)| *key == target.key).map(|(_, p)| p.rows_written).sum()
     };
@@ -157,33 +164,57 @@ async fn read_page(
         .iter()
         .map(|target| TargetStatus {
             target: target.clone(),
+            as_of: now,
             rows_written: rows_written(target),
             mappings: Vec::new(),
         })
         .collect();
-    let mut ledger = None;
-    for (mapping, statement) in statements {
-        let wanted: Vec<usize> = (0..page.len()).filter(|at| goes_to(mapping, &page[*at])).collect();
-        let standings: Vec<Progress> = wanted
-            .iter()
-            .map(|at| {
-                progress.get(&(page[*at].key.clone(), mapping.name.clone())).cloned().unwrap_or_default()
-            })
-            .collect();
-        let asked: Vec<_> = wanted.iter().map(|at| page[*at].key.tenancy_id).zip(&standings).collect();
-        let counts = match statement {
-            Some(statement) => sql::count(snapshot, statement, &asked, backlog_max).await?,
-            None => vec![Counts { unknown: true, cut: true, ..Counts::default() }; asked.len()],
-        };
-        if ledger.is_none() && counts.iter().any(Counts::needs_ledger) {
-            ledger = Some(Ledger::read(snapshot).await?);
-        }
-        for ((at, standing), counts) in wanted.into_iter().zip(&standings).zip(&counts) {
-            let facts = Facts { now, created_at: page[at].created_at, standing, counts };
-            all[at].mappings.push(mapping_status(mapping, facts, ledger.as_ref(), backlog_max));
+    let standing = |key: &TargetKey, mapping: &Mapping| {
+        progress.get(&(key.clone(), mapping.name.clone())).cloned().unwrap_or_default()
+    };
+    let asked: Vec<Asked<'_>> = statements
+        .iter()
+        .map(|(mapping, statement)| {
+            let at: Vec<usize> = (0..page.len()).filter(|at| goes_to(mapping, &page[*at])).collect();
+            let standings = at.iter().map(|at| standing(&page[*at].key, mapping)).collect();
+            Asked { mapping, statement: statement.as_deref(), at, standings }
+        })
+        .collect();
+    let counts = try_join_all(asked.iter().map(|asked| asked.counts(snapshot, page, backlog_max))).await?;
+    let needs_ledger = counts.iter().flatten().any(Counts::needs_ledger);
+    let ledger = if needs_ledger { Some(Ledger::read(snapshot).await?) } else { None };
+    for (asked, counts) in asked.iter().zip(&counts) {
+        for ((at, standing), counts) in asked.at.iter().zip(&asked.standings).zip(counts) {
+            let facts = Facts { now, created_at: page[*at].created_at, standing, counts };
+            all[*at].mappings.push(mapping_status(asked.mapping, facts, ledger.as_ref(), backlog_max));
         }
     }
     Ok(all)
+}
+
+/// A mapping, and the targets of a page that it goes to.
+struct Asked<'a> {
+    mapping: &'a Mapping,
+    /// `None` = what it reads is not there.
+    statement: Option<&'a str>,
+    at: Vec<usize>,
+    standings: Vec<Progress>,
+}
+
+impl Asked<'_> {
+    async fn counts(
+        &self,
+        snapshot: &Transaction<'_>,
+        page: &[Target],
+        backlog_max: i64,
+    ) -> Result<Vec<Counts>, Error> {
+        let Some(statement) = self.statement else {
+            return Ok(vec![Counts { unknown: true, cut: true, ..Counts::default() }; self.at.len()]);
+        };
+        let tenancies = self.at.iter().map(|at| page[*at].key.tenancy_id);
+        let asked: Vec<_> = tenancies.zip(&self.standings).collect();
+        sql::count(snapshot, statement, &asked, backlog_max).await
+    }
 }
 
 fn goes_to(mapping: &Mapping, target: &Target) -> bool {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::mapping::names::{quote_ident, quote_literal};
@@ -60,30 +60,16 @@ pub struct Relation {
 /// # Errors
 /// Postgres does.
 pub async fn sequencing<C: GenericClient>(client: &C, tenancy_id: Option<Uuid>) -> Result<Sequencing, Error> {
-    let last_pass = client
-        .query_opt(
-            r#"select "pass", "at", "lastSequenceId" from "SequencerPass" order by "pass" desc limit 1"#,
-            &[],
-        )
-        .await?
-        .map(|row| {
-            Ok::<_, Error>(Pass {
-                number: row.try_get(0)?,
-                at: row.try_get(1)?,
-                last_sequence_id: row.try_get(2)?,
-            })
-        })
-        .transpose()?;
-    let counts = client
-        .query_one(
-            r#"select (select count(*) from (select from "SequencerBacklog" b
-                       where $2::uuid is null or b."tenancyId" = $2 limit $1) q),
-                      (select count(*) from (select from "ParkedRow" k
-                       where $2::uuid is null or k."tenancyId" = $2 limit $1) q)"#,
-            &[&PENDING_MAX, &tenancy_id],
-        )
-        .await?;
-    let names = client.query(r#"select "relation" from "SequencedRelation" order by "ordinal""#, &[]).await?;
+    let (last_pass, counts, names) = tokio::try_join!(
+        last_pass(client),
+        async {
+            let sql = r#"
+select (select count(*) from (select from "SequencerBacklog" b where $2::uuid is null or b."tenancyId" = $2 limit $1) q),
+       (select count(*) from (select from "ParkedRow" k where $2::uuid is null or k."tenancyId" = $2 limit $1) q)"#;
+            client.query_one(sql, &[&PENDING_MAX, &tenancy_id]).await
+        },
+        client.query(r#"select "relation" from "SequencedRelation" order by "ordinal""#, &[]),
+    )?;
     let names: Vec<String> = names.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let relations = if names.is_empty() { Vec::new() } else { relations(client, &names, tenancy_id).await? };
     Ok(Sequencing {
@@ -92,6 +78,14 @@ pub async fn sequencing<C: GenericClient>(client: &C, tenancy_id: Option<Uuid>) 
         parked_rows: counts.try_get(1)?,
         relations,
     })
+}
+
+async fn last_pass<C: GenericClient>(client: &C) -> Result<Option<Pass>, Error> {
+    let sql = r#"select "pass", "at", "lastSequenceId" from "SequencerPass" order by "pass" desc limit 1"#;
+    let pass = |row: Row| {
+        Ok(Pass { number: row.try_get(0)?, at: row.try_get(1)?, last_sequence_id: row.try_get(2)? })
+    };
+    client.query_opt(sql, &[]).await?.map(pass).transpose()
 }
 
 /// From the transaction on that the ledger says, because below it an index may be full of entries that are dead and not
@@ -228,7 +222,8 @@ order by w."kind", w."id""#;
         .collect()
 }
 
-/// The highest watermark of each mapping, among the targets that were visited last (at most `targets`).
+/// The highest watermark of each mapping: over all targets when the installation was looked at last ([`crate::observe`]), or
+/// among those that were visited last (at most `targets`), if one of them is further by now.
 ///
 /// # Errors
 /// Postgres does.
@@ -237,11 +232,16 @@ pub async fn highest_watermarks<C: GenericClient>(
     targets: i64,
 ) -> Result<Vec<(String, i64)>, Error> {
     let sql = r#"
-select s."mappingName", max(s."lastSyncedSequenceId")
-from (select e."tenancyId", e."id" from "ExternalDatabase" e where e."state" <> 'paused'
-      order by e."nextVisitAt" desc limit $1) e
-cross join lateral (select * from "SyncState" s where s."tenancyId" = e."tenancyId" and s."databaseId" = e."id"
-                    offset 0) s
+select q.name, max(q.id) from (
+    select s."mappingName" as name, s."lastSyncedSequenceId" as id
+    from (select e."tenancyId", e."id" from "ExternalDatabase" e where e."state" <> 'paused'
+          order by e."nextVisitAt" desc limit $1) e
+    cross join lateral (select * from "SyncState" s where s."tenancyId" = e."tenancyId" and s."databaseId" = e."id"
+                        offset 0) s
+    union all
+    select w.key, w.value::int8 from "CacheEntry" c
+    cross join lateral jsonb_each_text(coalesce(c.payload -> 'watermarks', '{}')) w
+    where c.namespace = 'observation' and c."cacheKey" = 'installation') q
 group by 1 order by 1"#;
     let rows = client.query(sql, &[&targets]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()

@@ -12,6 +12,9 @@ use super::write::{Batch, Writer};
 use crate::error::TurnError;
 use crate::source::SliceOf;
 
+/// How the reason of [`Refusal::too_large`] begins.
+pub(crate) const TOO_LARGE: &str = "the row is larger than sync.max_row_bytes";
+
 /// A row that the target does not take.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
@@ -231,10 +234,6 @@ impl Refusal {
 
     /// A row that we do not even try.
     pub(crate) fn too_large(key: Vec<String>, bytes_max: usize) -> Self {
-        Self {
-            key,
-            sqlstate: "54000".into(),
-            reason: format!("the row is larger than sync.max_row_bytes ({bytes_max} bytes)"),
-        }
+        Self { key, sqlstate: "54000".into(), reason: format!("{TOO_LARGE} ({bytes_max} bytes)") }
     }
 }

@@ -3,6 +3,7 @@
 mod careful;
 mod encode;
 pub(crate) mod layout;
+pub(crate) mod quarantine;
 pub(crate) mod settle;
 pub(crate) mod setup;
 pub(crate) mod state;

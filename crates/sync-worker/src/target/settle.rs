@@ -109,20 +109,21 @@ pub(crate) async fn refusals(
     Ok(())
 }
 
-/// Forgets refusals of these keys: the rows are there now, or gone for good.
+/// Forgets refusals of these keys: the rows are there now, or gone for good. Returns how many there were.
 pub(crate) async fn forget(
     client: &Client,
     schema: &str,
     plan: &Plan,
     keys: &[Vec<String>],
-) -> Result<(), TurnError> {
+) -> Result<i64, TurnError> {
     let keys: Vec<String> = keys.iter().map(|key| key_json(plan, key)).collect();
     let sql = format!(
         "delete from {}._sync_refused where mapping_name = $1 and key in (select k::jsonb from unnest($2::text[]) k)",
         quote_ident(schema)
     );
-    client.execute_typed(&sql, &[(&plan.name(), Type::TEXT), (&keys, Type::TEXT_ARRAY)]).await?;
-    Ok(())
+    let forgotten =
+        client.execute_typed(&sql, &[(&plan.name(), Type::TEXT), (&keys, Type::TEXT_ARRAY)]).await?;
+    Ok(i64::try_from(forgotten).unwrap_or(i64::MAX))
 }
 
 /// Keys of refused rows whose next try is due, at most `limit`.

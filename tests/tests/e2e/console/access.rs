@@ -104,3 +104,40 @@ async fn every_answer_is_guarded_and_every_mistake_is_a_problem() {
     let (status, said) = problem("POST", FUSEBOX, &[&key, JSON], "{}").await;
     assert_eq!((status, &said["field"]), (400, &json!("body")));
 }
+
+#[tokio::test]
+async fn where_there_is_nothing_a_browser_sees_a_page_and_a_program_a_problem() {
+    let stack = Stack::start().await;
+    let console = Console::start(&stack).await;
+    let browser = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
+    let page = console.raw("GET", "/no/such/page", &[browser], "").await;
+    assert_eq!(page.status, 404, "{page:?}");
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.body.contains("<h1>There is no such page</h1>"), "{}", page.body);
+    assert!(!page.body.contains("Log out"), "nobody is logged in: {}", page.body);
+    assert!(page.header("content-security-policy").is_some());
+
+    let body = json!({ "key": Console::KEY }).to_string();
+    let login = console.raw("POST", "/api/v1/session", &[JSON], &body).await;
+    let cookie = login.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie");
+    let cookie = format!("Cookie: {cookie}");
+    let page = console.raw("GET", "/no/such/page", &[browser, &cookie], "").await;
+    assert_eq!(page.status, 404);
+    assert!(
+        page.body.contains("There is no such page") && page.body.contains("href=\"/targets\""),
+        "{}",
+        page.body
+    );
+
+    let key = format!("Authorization: Bearer {}", Console::KEY);
+    for (path, headers) in [
+        ("/no/such/page", vec!["Accept: */*"]),
+        ("/no/such/page", vec![]),
+        ("/api/v1/no-such", vec![browser, &key]),
+        ("/api/no-such", vec![browser]),
+    ] {
+        let answer = console.raw("GET", path, &headers, "").await;
+        assert_eq!(answer.status, 404, "{path}: {answer:?}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}: {answer:?}");
+    }
+}

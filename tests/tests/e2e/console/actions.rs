@@ -107,3 +107,27 @@ async fn single_passes_do_the_work_and_say_so() {
     };
     assert_eq!((of("sequencer.run"), of("poller.run")), (2, 2), "{log}");
 }
+
+/// As the poller does: a destination whose requests nobody knows of is found.
+#[tokio::test]
+async fn a_pass_of_the_poller_finds_requests_that_nobody_knows_of() {
+    let stack = Stack::start().await;
+    let console = Console::start(&stack).await;
+    let ask = "select enqueue_http_request('https://hooks.example.com/in', 'POST', '{}', '{}'::text)";
+    stack.internal().sql(ask).await;
+    let run = async || console.good("POST", "…/poller/run", None).await;
+    let first = run().await;
+    assert_eq!(
+        (&first["foldedAsks"], &first["woken"], &first["published"]),
+        (&json!(1), &json!(0), &json!(1)),
+        "{first}"
+    );
+    stack.internal().sql(r#"delete from "OutgoingRequest" where "kind" = 'delivery'"#).await;
+    let second = run().await;
+    assert_eq!(
+        (&second["woken"], &second["claimed"], &second["published"]),
+        (&json!(1), &json!(1), &json!(1)),
+        "{second}"
+    );
+    assert_eq!(stack.vhost().ready_messages("tenant-sync.requests").await, Some(2));
+}

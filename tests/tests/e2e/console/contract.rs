@@ -5,7 +5,7 @@ use tenant_sync_tests::console::Console;
 use tenant_sync_tests::stack::Stack;
 
 /// The addresses that the rest of the world relies on.
-const PROMISED: [(&str, &str); 33] = [
+const PROMISED: [(&str, &str); 34] = [
     ("GET", "/api/v1/internal/external-db-sync/status"),
     ("GET", "/api/v1/internal/external-db-sync/fusebox"),
     ("POST", "/api/v1/internal/external-db-sync/fusebox"),
@@ -36,6 +36,7 @@ const PROMISED: [(&str, &str); 33] = [
     ("GET", "/api/v1/tenancies/{tenancy_id}/targets/{target_id}"),
     ("DELETE", "/api/v1/tenancies/{tenancy_id}/targets/{target_id}"),
     ("POST", "/api/v1/tenancies/{tenancy_id}/targets/{target_id}/check"),
+    ("GET", "/api/v1/tenancies/{tenancy_id}/targets/{target_id}/refused-rows"),
     ("GET", "/api/v1/tenancies/{tenancy_id}/users"),
     ("GET", "/api/v1/tenancies/{tenancy_id}/metrics"),
     ("GET", "/api/v1/openapi.json"),

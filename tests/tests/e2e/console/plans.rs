@@ -7,36 +7,17 @@ use tenant_sync_core::outbox;
 use tenant_sync_core::registry::browse::{self, TargetFilter, TargetOrder};
 use tenant_sync_core::status::road;
 use tenant_sync_tests::console::Console;
+use tenant_sync_tests::many;
 use tenant_sync_tests::stack::Stack;
 
-const TENANTS: i32 = 100_000;
+const TENANTS: u32 = 100_000;
 
 /// Pages of tables and indexes of ours that this session has looked at and not reported yet.
 const PAGES: &str = "select coalesce(sum(pg_stat_get_xact_blocks_fetched(c.oid)), 0)::int8 from pg_class c
     where c.relnamespace = current_schema()::regnamespace and c.relkind in ('r', 'i')";
 
 async fn fill(stack: &Stack) {
-    let sql = format!(
-        r#"insert into "Project" ("id") select 'project-' || n from generate_series(1, {TENANTS}) n;
-           insert into "Tenancy" ("projectId", "tenantKey") select 'project-' || n, 'key-' || n
-           from generate_series(1, {TENANTS}) n;
-           insert into "ExternalDatabase" ("tenancyId", "id", "state", "lastErrorClass", "consecutiveFailures",
-               "createdAt", "nextVisitAt")
-           select t."id", 'main', case when n % 20 = 0 then 'broken' else 'ok' end,
-               case when n % 20 <> 0 then null when n % 40 = 0 then 'passwordRefused' else 'unreachable' end,
-               case when n % 20 = 0 then n % 100 else 0 end, now() - n * interval '1 second',
-               now() + n * interval '1 millisecond'
-           from "Tenancy" t, lateral (select substr(t."tenantKey", 5)::int as n) k;
-           insert into "SyncState" ("tenancyId", "databaseId", "mappingName", "mappingVersion", "lastSyncedSequenceId")
-           select e."tenancyId", e."id", m, 1, 1000 from "ExternalDatabase" e, unnest(array['users', 'contact_channels']) m;
-           insert into "OutgoingRequest" ("kind", "deduplicationKey", "tenancyId", "databaseId", "dueAt")
-           select 'sync', 'sync:' || e."tenancyId" || ':main', e."tenancyId", 'main',
-               now() + (e."consecutiveFailures" - 50) * interval '1 minute'
-           from "ExternalDatabase" e where e."state" = 'broken' or e."consecutiveFailures" = 0 and random() < 0.3;
-           insert into "ProjectUser" ("tenancyId", "projectUserId", "displayName")
-           select t."id", gen_random_uuid(), 'x' from "Tenancy" t;"#
-    );
-    stack.internal().sql(&sql).await;
+    stack.internal().sql(&many::tenants(TENANTS)).await;
     stack.internal().sql("vacuum analyze").await;
 }
 
@@ -74,7 +55,7 @@ async fn a_status_of_a_hundred_thousand_tenants_looks_at_a_bounded_part() {
     for (what, pages, _) in &costs {
         // Counts go to 10,000 entries of an index, each at most one page of the table.
         let bound = match *what {
-            "outbox" | "troubles" | "search" => 12_000,
+            "outbox" | "longest" | "troubles" | "search" => 12_000,
             "sequencer" => 8_000,
             _ => 2_500,
         };
@@ -107,6 +88,7 @@ fn println_costs(costs: &[(&str, i64, Duration)]) {
 fn middle() -> browse::TargetCursor {
     browse::TargetCursor {
         place: 0,
+        text: String::new(),
         key: outbox::TargetKey {
             tenancy_id: uuid::Uuid::from_u128(u128::MAX / 2),
             database_id: String::new(),
@@ -132,6 +114,7 @@ async fn costs(internal: &Internal) -> Vec<(&'static str, i64, Duration)> {
     pages!("sequencer", t, road::sequencing(&t, None));
     pages!("outbox", t, outbox::fill(&t, None));
     pages!("waiting", t, outbox::waiting(&t, 50));
+    pages!("longest", t, outbox::waiting_longest(&t, 500));
     pages!("watermarks", t, road::highest_watermarks(&t, 100));
     pages!("targets", t, browse::targets_about(&t));
     pages!("troubles", t, browse::troubles(&t));
@@ -144,6 +127,9 @@ async fn costs(internal: &Internal) -> Vec<(&'static str, i64, Duration)> {
         ..TargetFilter::default()
     };
     pages!("broken", t, browse::targets(&t, &broken, None, 50));
+    let by_state = TargetFilter { order: TargetOrder::State, ..TargetFilter::default() };
+    let within = browse::TargetCursor { text: "broken/passwordRefused".to_owned(), ..middle.clone() };
+    pages!("by state", t, browse::targets(&t, &by_state, Some(&within), 50));
     let newest = TargetFilter { order: TargetOrder::Newest, ..TargetFilter::default() };
     pages!("newest", t, browse::targets(&t, &newest, None, 50));
     let search = TargetFilter { search: Some("project-77".into()), ..TargetFilter::default() };

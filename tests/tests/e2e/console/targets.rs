@@ -111,11 +111,70 @@ async fn broken_ones_are_grouped_by_cause_filtered_and_paged() {
         all("&order_by=newest").await.iter().map(|t| t["createdAt"].to_string()).collect();
     assert_eq!(newest.len(), 30);
     assert!(newest.is_sorted_by(|a, b| a >= b), "{newest:?}");
+    let by_state = all("&order_by=state").await;
+    let states: Vec<String> =
+        by_state.iter().map(|t| format!("{}/{}", t["state"], t["lastErrorClass"])).collect();
+    assert_eq!(states.len(), 18);
+    assert!(states.is_sorted(), "{states:?}");
     for (query, field) in
-        [("state=bad", "state"), ("class=bad", "class"), ("order_by=lag", "order_by"), ("cursor=1", "cursor")]
+        [("state=bad", "state"), ("class=bad", "class"), ("order_by=bad", "order_by"), ("cursor=1", "cursor")]
     {
         console.refused(("GET", &format!("…/targets?{query}")), None, 400, Some(field), "").await;
     }
+}
+
+/// Tenant n has n users that are not there yet, the oldest change of the first is the oldest, and the third never had a
+/// success. The seventh lacks nothing.
+#[tokio::test]
+async fn they_are_sorted_by_what_they_lack() {
+    let stack = Stack::start().await;
+    let console = Console::start(&stack).await;
+    stack
+        .internal()
+        .sql(
+            r#"insert into "Project" ("id") select 'p' || n from generate_series(1, 7) n;
+               insert into "Tenancy" ("projectId", "tenantKey") select 'p' || n, 'k' || n from generate_series(1, 7) n;
+               insert into "ExternalDatabase" ("tenancyId", "id", "state", "lastErrorClass", "lastSuccessAt")
+               select t."id", 'main', case when n <= 2 then 'broken' else 'ok' end,
+                   case when n <= 2 then 'unreachable' end,
+                   case when n <> 3 then now() - (n * 3 % 7) * interval '1 hour' end
+               from "Tenancy" t, lateral (select substr(t."tenantKey", 2)::int as n) k;
+               insert into "SyncState" ("tenancyId", "databaseId", "mappingName", "mappingVersion", "completeAsOf")
+               select t."id", 'main', m, 1, now() - (8 - n) * interval '1 minute'
+               from "Tenancy" t, unnest(array['users', 'contact_channels']) m,
+                   lateral (select substr(t."tenantKey", 2)::int as n) k;
+               insert into "ProjectUser" ("tenancyId", "displayName")
+               select t."id", 'x' from "Tenancy" t, lateral (select substr(t."tenantKey", 2)::int as n) k,
+                   generate_series(1, n) where n < 7;
+               select backfill_null_sequence_ids(1000);
+               update "SequencerPass" set "at" = now() - interval '1 hour';"#,
+        )
+        .await;
+    let names: Vec<String> =
+        stack.internal().rows(r#"select "tenantKey" || ' ' || "id" from "Tenancy""#).await;
+    let name = |id: &Value| {
+        let id = id.as_str().expect("an id");
+        let found = names.iter().find_map(|name| name.strip_suffix(id)).expect("a tenancy");
+        found.trim().to_owned()
+    };
+    let order = async |query: &str| {
+        let (mut all, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = console.get(&format!("…/targets?limit=2{query}{next}")).await;
+            all.extend(page["targets"].as_array().into_iter().flatten().map(|t| name(&t["tenancyId"])));
+            match page["nextCursor"].as_str() {
+                Some(cursor) => next = format!("&cursor={cursor}"),
+                None => return all,
+            }
+        }
+    };
+    assert_eq!(order("&order_by=lag").await, ["k1", "k2", "k3", "k4", "k5", "k6"]);
+    assert_eq!(order("&order_by=rows_behind").await, ["k6", "k5", "k4", "k3", "k2", "k1"]);
+    // Never, 6, 5, 4, 3 and 1 hours ago; what waits for nothing is left out.
+    assert_eq!(order("&order_by=last_success").await, ["k3", "k2", "k4", "k6", "k1", "k5"]);
+    assert_eq!(order("&order_by=lag&state=broken").await, ["k1", "k2"]);
+    assert_eq!(order("&order_by=rows_behind&class=unreachable&query=k2").await, ["k2"]);
+    assert_eq!(order("&order_by=lag&state=paused").await, Vec::<String>::new());
 }
 
 #[tokio::test]

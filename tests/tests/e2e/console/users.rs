@@ -241,6 +241,23 @@ async fn the_rare_and_the_frequent_are_found_among_many() {
     }
 }
 
+/// More of them than an index may name, behind more others than a search passes for one page.
+#[tokio::test]
+async fn what_is_frequent_elsewhere_is_walked_to_in_steps() {
+    let tenant = Tenant::start().await;
+    tenant.sql(r#"insert into "ProjectUser" ("tenancyId", "displayName", "signedUpAt")
+        select $T, case when n <= 11000 then 'zed ' else 'ann ' end || n, '2026-01-01'::timestamptz + n * interval '1 second' from generate_series(1, 22500) n"#).await;
+    let first = tenant.json("users?query=zed&desc=true&limit=1000").await;
+    assert_eq!(first["users"].as_array().map(Vec::len), Some(0), "none so far");
+    assert!(first["nextCursor"].is_string(), "but it goes on");
+    let mut all = tenant.walk("query=zed&desc=true", 1_000, "displayName").await;
+    assert_eq!((all.len(), all[0].as_str()), (11_000, "zed 11000"));
+    all.dedup();
+    assert_eq!(all.len(), 11_000, "each once");
+    let all = tenant.walk("query=ann", 1_000, "displayName").await;
+    assert_eq!((all.len(), all[0].as_str()), (11_500, "ann 11001"));
+}
+
 #[tokio::test]
 async fn without_pg_trgm_the_beginning_is_searched_and_the_answer_says_so() {
     let stack = Stack::plan().externals(0).start().await;

@@ -11,7 +11,7 @@ use tenant_sync_core::status::{self, FillStatus};
 use tenant_sync_core::target::class::{ErrorClass, Fault};
 use time::OffsetDateTime;
 
-use super::{path_of, progress};
+use super::{path_of, progress, refused};
 use crate::access::Operator;
 use crate::http::{PathParameters, Problem, Query};
 use crate::pages::live::{self, Regions};
@@ -24,7 +24,7 @@ use crate::pages::view::target::{self as view, Actions, Target};
 use crate::pages::view::{chart, chart::Lines};
 use crate::pages::{history, tenants};
 use crate::state::Console;
-use crate::targets::actions;
+use crate::targets::actions::{self, Action};
 use crate::targets::key_of;
 use crate::targets::list::detail;
 use crate::targets::model::TargetDetail;
@@ -49,7 +49,10 @@ async fn load(console: &Console, key: &TargetKey) -> Result<Loaded, Problem> {
     let tenant = tenants::find(console, key.tenancy_id).await?;
     let fills = status::fills(&console.internal, &console.desk.mappings, key).await?;
     let history = history::of_target(console, key).await?;
-    let page = page(console, &detail, &tenant, &fills);
+    let mut page = page(console, &detail, &tenant, &fills);
+    if page.mappings.iter().any(|mapping| mapping.refused > 0) {
+        (page.refused, page.refused_href) = refused::first(console, key).await?;
+    }
     Ok(Loaded { page, history })
 }
 
@@ -79,6 +82,8 @@ fn page(console: &Console, detail: &TargetDetail, tenant: &tenants::Tenant, fill
         created_at: line.created_at.0,
         last_success_at: line.last_success_at.map(|at| at.0),
         mappings: line.mappings.iter().map(mapping).collect(),
+        refused: Vec::new(),
+        refused_href: None,
         actions: Actions {
             sync_now: format!("{path}/sync"),
             pause: (!paused).then(|| question("pause", &path)),
@@ -210,17 +215,10 @@ async fn act(
     path: PathParameters,
 ) -> Result<Response, Trouble> {
     let key = key_of(&path)?;
-    let action = path.text("action")?;
-    let (tenancy, target) = (key.tenancy_id, Some(key.database_id.as_str()));
-    match action {
-        "sync" => actions::sync_now(&console, &shell.operator, tenancy, target).await?,
-        "pause" => actions::pause(&console, &shell.operator, tenancy, target).await?,
-        "resume" => actions::resume(&console, &shell.operator, tenancy, target).await?,
-        "resync" => actions::resync(&console, &shell.operator, tenancy, target, &[]).await?,
-        _ => return Err(no_such_action().into()),
-    };
+    let action = Action::of_name(path.text("action")?).ok_or_else(no_such_action)?;
+    actions::act(&console, &shell.operator, &action, key.tenancy_id, Some(&key.database_id)).await?;
     let page = path_of(key.tenancy_id, &key.database_id);
-    Ok(Redirect::to(&format!("{page}?did={action}")).into_response())
+    Ok(Redirect::to(&format!("{page}?did={}", action.name())).into_response())
 }
 
 fn no_such_action() -> Problem {

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use tenant_sync_core::registry::browse::{TargetFilter, TargetOrder};
+use tenant_sync_core::registry::browse::TargetFilter;
 use tenant_sync_core::registry::targets::STATES;
 use tenant_sync_core::registry::tenancies;
 use tenant_sync_core::target::class::ErrorClass;
@@ -28,12 +28,23 @@ use crate::pages::view::overview::Cause;
 use crate::pages::view::targets::{self as view, Choice, Line, Sort, Targets};
 use crate::state::Console;
 use crate::targets::list::{causes as troubles, page as page_of};
-use crate::targets::{TargetLine, cursor};
+use crate::targets::{Order, TargetLine, cursor};
 
 /// Targets on a page.
 const PAGE: i64 = 50;
 const EVERY: Duration = Duration::from_secs(2);
-const SORTS: [(&str, &str); 3] = [("key", "Target"), ("newest", "Added"), ("failures", "Failures")];
+/// Orders that look at hundreds of targets are not looked at so often.
+const EVERY_LOOKED: Duration = Duration::from_secs(10);
+/// In the order of the columns.
+const SORTS: [(&str, &str); 7] = [
+    ("key", "Target"),
+    ("newest", "Added"),
+    ("failures", "Failures"),
+    ("state", "State"),
+    ("last_success", "Last success"),
+    ("lag", "Lag"),
+    ("rows_behind", "Rows behind"),
+];
 
 pub(super) fn router() -> Router<Console> {
     Router::new().route("/targets", get(show)).route("/live/targets", get(stream))
@@ -78,11 +89,25 @@ impl Asked {
             state: self.state.clone(),
             class: self.cause.clone(),
             search: self.search.clone(),
-            order: match self.sort() {
-                "newest" => TargetOrder::Newest,
-                "failures" => TargetOrder::Failures,
-                _ => TargetOrder::Key,
-            },
+            ..TargetFilter::default()
+        }
+    }
+
+    fn order(&self) -> Order {
+        Order::of_name(self.sort.as_deref())
+    }
+
+    /// What is not in a list of this order.
+    fn left_out(&self) -> Option<&'static str> {
+        match self.sort() {
+            "failures" | "state" => Some("Only targets whose state is not ok are in this order."),
+            "last_success" => Some(
+                "Of the 500 targets that wait longest; those for which nothing is asked are well and not in this order.",
+            ),
+            "lag" | "rows_behind" => {
+                Some("Of the 500 targets that wait longest; those that lack nothing are not in this order.")
+            }
+            _ => None,
         }
     }
 
@@ -101,9 +126,11 @@ impl Asked {
 
     fn sorts(&self) -> Vec<Sort> {
         let sort = |(name, words): (&'static str, &'static str)| {
-            let direction = if name == "key" { "ascending" } else { "descending" };
+            let ascending = ["key", "state", "last_success"].contains(&name);
+            let direction = if ascending { "ascending" } else { "descending" };
             let href = Self { sort: Some(name.to_owned()), ..self.clone() }.address("/targets").to_string();
-            Sort { href, words, direction: (self.sort() == name).then_some(direction) }
+            let number = ["lag", "rows_behind"].contains(&name);
+            Sort { href, words, number, direction: (self.sort() == name).then_some(direction) }
         };
         SORTS.map(sort).into()
     }
@@ -118,7 +145,8 @@ async fn show(State(console): State<Console>, shell: Shell, query: Query) -> Res
 
 async fn stream(State(console): State<Console>, _: Operator, query: Query) -> Result<Response, Problem> {
     let asked = Asked::read(query)?;
-    Ok(live::stream(&console, EVERY, move |console| {
+    let every = if matches!(asked.order(), Order::Looked(_)) { EVERY_LOOKED } else { EVERY };
+    Ok(live::stream(&console, every, move |console| {
         let asked = asked.clone();
         async move { regions(&console, &asked).await }
     }))
@@ -130,7 +158,7 @@ async fn regions(console: &Console, asked: &Asked) -> Result<Regions, Problem> {
 
 async fn load(console: &Console, asked: &Asked) -> Result<Targets, Problem> {
     let after = asked.cursor.as_deref().map(cursor::read_target).transpose()?;
-    let page = page_of(console, &asked.filter(), after.as_ref(), PAGE).await?;
+    let page = page_of(console, asked.filter(), asked.order(), after.as_ref(), PAGE).await?;
     let mut ids: Vec<Uuid> = page.targets.iter().map(|line| line.tenancy_id).collect();
     ids.dedup();
     let client = console.internal.get().await?;
@@ -155,6 +183,7 @@ async fn load(console: &Console, asked: &Asked) -> Result<Targets, Problem> {
         ),
         hidden: address.kept(&["sort", "tenancy"]),
         sorts: asked.sorts(),
+        left_out: asked.left_out(),
         lines: page.targets.iter().map(|target| line(target, &names)).collect(),
         shown: if more {
             format!("{shown} targets, and there are more")

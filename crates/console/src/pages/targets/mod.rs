@@ -3,13 +3,14 @@
 mod detail;
 mod list;
 mod progress;
+mod refused;
 
 use axum::Router;
 
 use crate::state::Console;
 
 pub(super) fn router() -> Router<Console> {
-    list::router().merge(detail::router())
+    list::router().merge(detail::router()).merge(refused::router())
 }
 
 /// Address of a target's page.

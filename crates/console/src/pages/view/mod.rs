@@ -8,6 +8,7 @@ pub(crate) mod metrics;
 pub(crate) mod overview;
 pub(crate) mod parts;
 pub(crate) mod queues;
+pub(crate) mod refused;
 pub(crate) mod requests;
 pub(crate) mod road;
 pub(crate) mod target;

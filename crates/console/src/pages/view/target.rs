@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use super::chart::{self, Lines};
 use super::format::{ago, ago_or, count, counted, things};
 use super::parts::{self, Asked, Level, sign};
+use super::refused;
 use super::targets::lag;
 
 /// Everything that the page shows.
@@ -26,6 +27,10 @@ pub(crate) struct Target {
     pub(crate) created_at: OffsetDateTime,
     pub(crate) last_success_at: Option<OffsetDateTime>,
     pub(crate) mappings: Vec<Mapping>,
+    /// The first rows that it refuses, as of its last sync.
+    pub(crate) refused: Vec<refused::Row>,
+    /// Where all of them are, if these are not all.
+    pub(crate) refused_href: Option<String>,
     pub(crate) actions: Actions,
 }
 
@@ -180,12 +185,12 @@ fn mappings(page: &Target) -> Markup {
                 tbody { @for mapping in &page.mappings { (self::mapping(page.now, mapping)) } }
             }
         }
-        (refused(page))
+        (set_aside(page))
     }
 }
 
-/// Which rows those are is in the target only: what a page costs must not depend on a customer's database.
-fn refused(page: &Target) -> Markup {
+/// Which rows are set aside, and why.
+fn set_aside(page: &Target) -> Markup {
     let total: i64 = page.mappings.iter().map(|mapping| i64::from(mapping.refused)).sum();
     html! {
         @if total > 0 {
@@ -194,12 +199,13 @@ fn refused(page: &Target) -> Markup {
                     (sign(Level::Warn))
                     div {
                         strong { (things(total, "row is", "rows are")) " set aside because the database refuses " (if total == 1 { "it" } else { "them" }) }
-                        "The others go on, and these are tried again by themselves. Their keys and the reason of each: "
+                        "The others go on, and these are tried again by themselves. Usually it is a constraint or a trigger that was added there. In the target: "
                         code { "select * from " (page.schema) "._sync_refused" }
-                        " in the target. Usually a constraint or a trigger that was added there."
                     }
                 }
             }
+            @if !page.refused.is_empty() { (refused::table(page.now, &page.refused)) }
+            @if let Some(href) = &page.refused_href { p { a href=(href) { "All refused rows" } } }
         }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Choice {
 pub(crate) struct Sort {
     pub(crate) href: String,
     pub(crate) words: &'static str,
+    /// Its values are numbers.
+    pub(crate) number: bool,
     /// `ascending` or `descending`, if it is the one.
     pub(crate) direction: Option<&'static str>,
 }
@@ -55,6 +57,8 @@ pub(crate) struct Targets {
     /// Kept by the filter's form.
     pub(crate) hidden: Vec<(&'static str, String)>,
     pub(crate) sorts: Vec<Sort>,
+    /// What is not in a list of this order.
+    pub(crate) left_out: Option<&'static str>,
     pub(crate) lines: Vec<Line>,
     pub(crate) shown: String,
     pub(crate) first: Option<String>,
@@ -108,6 +112,10 @@ fn select(name: &str, choices: &[Choice]) -> Markup {
 }
 
 fn lines(page: &Targets) -> Markup {
+    if page.lines.is_empty() && page.left_out.is_some() && !page.filtered {
+        let all = html! { "Nothing is waited for. " a href="/targets" { "Show all targets" } " in the order of their tenants." };
+        return parts::empty("No target is in this order", all);
+    }
     if page.lines.is_empty() && page.filtered {
         return parts::empty(
             "No target is like that",
@@ -121,16 +129,17 @@ fn lines(page: &Targets) -> Markup {
         );
     }
     html! {
+        @if let Some(left_out) = page.left_out { p.muted.small { (left_out) } }
         div.scroll tabindex="0" role="region" aria-label="Targets, scrollable" {
             table.stack {
                 caption.unseen { "Targets" }
                 thead { tr {
                     @for sort in &page.sorts {
-                        th scope="col" aria-sort=[sort.direction] {
+                        th.number[sort.number] scope="col" aria-sort=[sort.direction] {
                             a href=(sort.href) { (sort.words) @match sort.direction { Some("ascending") => " ▲", Some(_) => " ▼", None => "" } }
                         }
                     }
-                    th scope="col" { "State" } th scope="col" { "Last success" } th.number scope="col" { "Lag" } th.number scope="col" { "Rows behind" } th scope="col" { "Last error" }
+                    th scope="col" { "Last error" }
                 } }
                 tbody { @for line in &page.lines { (self::line(page.now, line)) } }
             }

@@ -38,6 +38,8 @@ pub(crate) struct Users {
     pub(crate) first: Option<String>,
     pub(crate) next: Option<String>,
     pub(crate) filtered: bool,
+    /// There is a next page.
+    pub(crate) goes_on: bool,
 }
 
 pub(crate) fn content(page: &Users) -> Markup {
@@ -69,7 +71,12 @@ pub(crate) fn content(page: &Users) -> Markup {
 
 fn lines(page: &Users) -> Markup {
     if page.users.is_empty() {
-        return if page.filtered {
+        return if page.goes_on {
+            parts::empty(
+                "None so far",
+                html! { "Many users are like that, only not around here. The next page goes on with the search." },
+            )
+        } else if page.filtered {
             parts::empty("No user is like that", html! { a href=(page.action) { "Show all" } })
         } else {
             parts::empty(
