@@ -5,6 +5,7 @@ use serde_json::Value;
 use tenant_sync_core::queue::names::Queue;
 
 use super::documents::{Manifests, text, title};
+use super::rules;
 use super::settings::secret_has;
 
 pub(crate) fn problems(all: &Manifests) -> Vec<String> {
@@ -13,6 +14,7 @@ pub(crate) fn problems(all: &Manifests) -> Vec<String> {
         ("ScaledObject", scaled_object as fn(&Manifests, &Value) -> Vec<String>),
         ("TriggerAuthentication", authentication),
         ("ServiceMonitor", service_monitor),
+        ("PrometheusRule", rules::problems),
         ("RabbitmqCluster", cluster),
     ] {
         for document in all.of_kind(kind) {
@@ -24,7 +26,7 @@ pub(crate) fn problems(all: &Manifests) -> Vec<String> {
 }
 
 /// Fields of `value` that are not known here.
-fn unknown(value: &Value, known: &[&str]) -> Vec<String> {
+pub(crate) fn unknown(value: &Value, known: &[&str]) -> Vec<String> {
     let fields = value.as_object().into_iter().flatten();
     fields
         .filter(|(key, _)| !known.contains(&key.as_str()))

@@ -99,7 +99,7 @@ pub(crate) fn image(container: &Value) -> Option<String> {
     Some(name.split(':').next().unwrap_or_default().to_owned())
 }
 
-fn matches(selector: &Value, labels: &Labels) -> bool {
+pub(crate) fn matches(selector: &Value, labels: &Labels) -> bool {
     let wanted = selector["matchLabels"].as_object().into_iter().flatten();
     let has = |key: &str, value: &Value| labels.get(key).is_some_and(|label| value == label);
     let mut expressions = selector["matchExpressions"].as_array().into_iter().flatten();

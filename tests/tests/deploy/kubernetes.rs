@@ -2,29 +2,46 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 use tenant_sync_core::config::Config;
 use tenant_sync_tests::pids::project_root;
 
-use super::documents::{Manifests, image, text, title};
-use super::{custom, network, pods, programs, settings, tools};
+use super::documents::{Manifests, Pod, image, text, title};
+use super::{custom, network, pods, programs, reach, settings, tools};
 
 const OVERLAYS: [&str; 2] = ["deploy/k8s/overlays/dev", "deploy/k8s/overlays/production"];
 /// The oldest and the newest version of Kubernetes whose schemas the manifests are held against.
 const VERSIONS: [&str; 2] = ["1.31", "1.37"];
 /// Kinds of operators: their schemas are not published with those of Kubernetes (`custom.rs`).
-const OF_OPERATORS: [&str; 4] =
-    ["ScaledObject", "TriggerAuthentication", "ServiceMonitor", "RabbitmqCluster"];
+const OF_OPERATORS: [&str; 5] =
+    ["ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule", "RabbitmqCluster"];
 
 fn rendered(tools: &Path, overlay: &str) -> Manifests {
     Manifests { documents: tools::yaml(tools, &tools::kustomize(tools, overlay)) }
+}
+
+/// Production with traces: what the overlay's comment tells people to do, done in a copy.
+fn with_traces(tools: &Path) -> Manifests {
+    let scratch = tenant_sync_tests::scratch::Scratch::new();
+    let folder = scratch.path().join("k8s");
+    let copied = Command::new("cp").arg("-r").arg(project_root().join("deploy/k8s")).arg(&folder).status();
+    assert!(copied.expect("cp").success());
+    let overlay = folder.join("overlays/production");
+    let file = overlay.join("kustomization.yaml");
+    let before = std::fs::read_to_string(&file).expect("a file");
+    let after = before.replace("  # - ../../components/tracing", "  - ../../components/tracing");
+    assert!(before != after, "the overlay does not say how to turn traces on");
+    std::fs::write(&file, after).expect("written");
+    rendered(tools, overlay.to_str().expect("text"))
 }
 
 fn problems(all: &Manifests) -> Vec<String> {
     let mut found = pods::problems(all);
     found.extend(network::problems(all));
     found.extend(custom::problems(all));
+    found.extend(reach::problems(all));
     found
 }
 
@@ -82,6 +99,10 @@ fn manifests_say_what_the_programs_know() {
     for kind in OF_OPERATORS {
         assert!(production.of_kind(kind).next().is_some(), "production has no {kind}");
     }
+    for container in production.our_pods().iter().flat_map(Pod::containers) {
+        let image = text(&container["image"]);
+        assert!(image.ends_with(concat!(":", env!("CARGO_PKG_VERSION"))), "{image} is not this version");
+    }
     for deployment in production.of_kind("Deployment") {
         let name = text(&deployment["metadata"]["name"]);
         assert!(production.named("PodDisruptionBudget", &name).is_some(), "{name} has no budget");
@@ -129,6 +150,10 @@ fn a_typo_is_found() {
         ("\"port\":\"health\"", "\"port\":\"metrics\"", "no port \"metrics\""),
         ("\"key\":\"database-url\"", "\"key\":\"url\"", "tells nobody to make"),
         ("\"failureThreshold\":3,\"replicas\":4", "\"failureThreshold\":3,\"replicas\":40", "does not hold"),
+        ("RuntimeDefault", "Unconfined", "seccompProfile must be RuntimeDefault"),
+        ("pod-template-hash", "pod-template", "counts pods of other versions"),
+        ("http://tenant-sync-rabbitmq:15672", "http://rabbitmq:15672", "there is no Service \"rabbitmq\""),
+        ("\"port\":15672", "\"port\":15673", "no policy lets it out to port 15672"),
         ("\"readOnlyRootFilesystem\":true", "\"readOnlyRootFilesystem\":false", "must be true"),
     ] {
         let text = serde_json::to_string(&good.documents).expect("JSON");
@@ -161,6 +186,37 @@ fn sessions_fit_into_what_postgres_is_told_to_offer() {
     let offered: u64 = line.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
     assert!(sessions < offered, "{sessions} sessions of ours, max_connections = {offered}");
     assert!(readme.contains(&format!("{sessions} sessions")), "the README does not say {sessions} sessions");
+}
+
+/// The collector is reached, and only where traces are sent.
+#[test]
+fn traces_go_where_they_are_let_through() {
+    let Some(tools) = tools::folder() else { return };
+    let all = with_traces(tools);
+    assert_eq!(problems(&all), Vec::<String>::new());
+    for version in VERSIONS {
+        let (good, said) = validation(tools, &all.documents, version);
+        assert!(good, "version {version}: {said}");
+    }
+    for pod in all.our_pods() {
+        let config =
+            settings::of_container(&all, &pod, pod.containers().next().expect("a container")).expect("good");
+        assert!(config.telemetry.otlp_endpoint.is_some(), "{}", pod.owner);
+    }
+    assert!(rendered(tools, OVERLAYS[1]).named("NetworkPolicy", "tenant-sync-traces").is_none());
+    for (right, wrong) in [(":4318\"", ":4317\""), ("\"observability\"", "\"observable\"")] {
+        let text = serde_json::to_string(&all.documents).expect("JSON");
+        assert!(text.contains(right), "{right} is nowhere");
+        let documents = serde_json::from_str(&text.replace(right, wrong)).expect("still JSON");
+        let found = problems(&Manifests { documents });
+        assert!(found.iter().any(|problem| problem.contains("no policy lets it out")), "{wrong}: {found:?}");
+    }
+}
+
+#[test]
+fn strangers_are_those_whom_the_guard_calls_public() {
+    let Some(tools) = tools::folder() else { return };
+    network::strangers_are_public(&rendered(tools, OVERLAYS[1]));
 }
 
 #[test]

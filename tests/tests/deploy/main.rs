@@ -16,6 +16,8 @@ mod kubernetes;
 mod network;
 mod pods;
 mod programs;
+mod reach;
 mod releases;
+mod rules;
 mod settings;
 mod tools;

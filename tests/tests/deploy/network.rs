@@ -1,8 +1,11 @@
 //! What points at pods: Services, disruption budgets, network policies. A selector that finds nobody is a typo.
 
-use serde_json::Value;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::documents::{Manifests, title};
+use serde_json::Value;
+use tenant_sync_core::guard::Kind;
+
+use super::documents::{Manifests, text, title};
 
 pub(crate) fn problems(all: &Manifests) -> Vec<String> {
     let mut found = Vec::new();
@@ -84,4 +87,61 @@ fn strangers(all: &Manifests, peers: &Value) -> Vec<String> {
         }
     }
     found
+}
+
+/// Towards strangers the policy lets through whom the programs' guard calls public, and nobody else.
+pub(crate) fn strangers_are_public(all: &Manifests) {
+    let policy = all.named("NetworkPolicy", "tenant-sync-strangers").expect("a policy");
+    let blocks = policy["spec"]["egress"][0]["to"].as_array().expect("peers");
+    let blocks: Vec<(Range, Vec<Range>)> = blocks
+        .iter()
+        .map(|peer| {
+            let except = peer["ipBlock"]["except"].as_array().into_iter().flatten();
+            (range(&peer["ipBlock"]["cidr"]), except.map(range).collect())
+        })
+        .collect();
+    let open = |address: IpAddr| {
+        blocks
+            .iter()
+            .any(|(block, except)| holds(block, address) && !except.iter().any(|range| holds(range, address)))
+    };
+    let mut judged = [0, 0];
+    let mut judge = |address: IpAddr| {
+        let public = Kind::of(address) == Kind::Public;
+        assert_eq!(open(address), public, "{address} is {}", Kind::of(address));
+        judged[usize::from(public)] += 1;
+    };
+    // The registries give IPv4 away by /24 at the least, and only with these at their ends.
+    for c in [0, 2, 48, 99, 100, 113, 193, 196, 255] {
+        (0..=u16::MAX).for_each(|ab| judge(Ipv4Addr::from((u32::from(ab) << 16) | (c << 8) | 7).into()));
+    }
+    for first in 0..=u16::MAX {
+        judge(Ipv6Addr::new(first, 0x4860, 1, 2, 3, 4, 5, 6).into());
+    }
+    for first in [0x2001, 0x2620, 0x3fff] {
+        (0..=u16::MAX).for_each(|second| judge(Ipv6Addr::new(first, second, 0x8000, 0, 0, 0, 0, 1).into()));
+    }
+    assert!(judged[0] > 10_000 && judged[1] > 10_000, "{judged:?}");
+}
+
+/// Its first address, and how many bits of it count.
+type Range = (IpAddr, u32);
+
+fn range(value: &Value) -> Range {
+    let text = text(value);
+    let (base, bits) = text.split_once('/').expect("a range");
+    (base.parse().expect("an address"), bits.parse().expect("a number"))
+}
+
+/// Whether a range has an address in it.
+fn holds((base, bits): &Range, address: IpAddr) -> bool {
+    match (base, address) {
+        (IpAddr::V4(base), IpAddr::V4(address)) => {
+            (base.to_bits() ^ address.to_bits()).leading_zeros() >= *bits
+        }
+        (IpAddr::V6(base), IpAddr::V6(address)) => {
+            (base.to_bits() ^ address.to_bits()).leading_zeros() >= *bits
+        }
+        _ => false,
+    }
 }

@@ -30,6 +30,10 @@ fn of_spec(pod: &Pod) -> Vec<String> {
     must(pod.spec["enableServiceLinks"] == false, "enableServiceLinks must be false");
     must(pod.spec["automountServiceAccountToken"] == false, "automountServiceAccountToken must be false");
     must(pod.spec["securityContext"]["runAsNonRoot"] == true, "runAsNonRoot must be true");
+    must(
+        pod.spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault",
+        "seccompProfile must be RuntimeDefault",
+    );
     must(pod.spec["serviceAccountName"] == "tenant-sync", "serviceAccountName must be tenant-sync");
     if is_worker(pod) {
         let last_words =
@@ -40,6 +44,11 @@ fn of_spec(pod: &Pod) -> Vec<String> {
         let spread = pod.spec["topologySpreadConstraints"].as_array().cloned().unwrap_or_default();
         let keys: Vec<_> = spread.iter().map(|constraint| text(&constraint["topologyKey"])).collect();
         must(keys.iter().any(|key| key == "kubernetes.io/hostname"), "is not spread over nodes");
+        // Else pods of the version that goes are counted, and what is left is not spread.
+        must(
+            spread.iter().all(|c| c["matchLabelKeys"] == serde_json::json!(["pod-template-hash"])),
+            "a spread constraint counts pods of other versions",
+        );
         let own = |c: &Value| super::documents::labels(&c["labelSelector"]["matchLabels"]);
         must(
             spread.iter().all(|c| own(c).iter().all(|(key, value)| pod.labels.get(key) == Some(value))),
@@ -49,7 +58,7 @@ fn of_spec(pod: &Pod) -> Vec<String> {
     found
 }
 
-fn is_worker(pod: &Pod) -> bool {
+pub(crate) fn is_worker(pod: &Pod) -> bool {
     pod.labels.get("app.kubernetes.io/component").is_some_and(|component| component == "worker")
 }
 

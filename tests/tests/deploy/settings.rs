@@ -75,13 +75,19 @@ fn script_reads(container: &Value, name: &str) -> Result<(), String> {
 
 /// Whether the file lies in a mounted Secret, under a key that the Secret is documented to have.
 fn is_mounted(all: &Manifests, pod: &Pod, container: &Value, path: &str) -> Result<(), String> {
+    let (secret, key) = secret_behind(pod, container, path)?;
+    secret_has(all, &secret, &key)
+}
+
+/// The Secret that is mounted where a file is, and the key that the file is.
+pub(crate) fn secret_behind(pod: &Pod, container: &Value, path: &str) -> Result<(String, String), String> {
     let (folder, key) = path.rsplit_once('/').ok_or("no path")?;
     let mut mounts = container["volumeMounts"].as_array().into_iter().flatten();
     let mount =
         mounts.find(|mount| mount["mountPath"] == folder).ok_or(format!("nothing is mounted at {folder}"))?;
     let mut volumes = pod.spec["volumes"].as_array().into_iter().flatten();
     let volume = volumes.find(|volume| volume["name"] == mount["name"]).ok_or("there is no such volume")?;
-    secret_has(all, &text(&volume["secret"]["secretName"]), key)
+    Ok((text(&volume["secret"]["secretName"]), key.to_owned()))
 }
 
 /// Whether a Secret has this key: as the README tells people to make it and, where an overlay makes it, there, too.

@@ -33,13 +33,15 @@ struct Api {
     client: reqwest::Client,
     /// Without user and password, and without a slash at its end.
     url: String,
+    /// The same, as people's browsers know it.
+    ui_url: String,
     vhost: String,
     authorization: SecretString,
 }
 
 impl Queues {
     /// # Errors
-    /// `rabbitmq.management_url` is no address.
+    /// `rabbitmq.management_url` or `rabbitmq.ui_url` is no address.
     pub(crate) fn new(config: &RabbitMq) -> anyhow::Result<Self> {
         let api = config.management_url.as_deref().map(|url| Api::new(url, config)).transpose()?;
         Ok(Self { api, last: Mutex::default() })
@@ -61,11 +63,11 @@ impl Queues {
             Ok(queues) => QueuesStatus {
                 known: true,
                 reason: None,
-                management_url: Some(api.url.clone()),
+                management_url: Some(api.ui_url.clone()),
                 at: Some(At(OffsetDateTime::now_utc())),
                 queues,
             },
-            Err(reason) => unknown(Some(api.url.clone()), format!("RabbitMQ's management API: {reason}")),
+            Err(reason) => unknown(Some(api.ui_url.clone()), format!("RabbitMQ's management API: {reason}")),
         };
         *last = Some((Instant::now(), status.clone()));
         status
@@ -76,17 +78,35 @@ fn unknown(management_url: Option<String>, reason: String) -> QueuesStatus {
     QueuesStatus { known: false, reason: Some(reason), management_url, at: None, queues: Vec::new() }
 }
 
+/// What a key has for an address of the management.
+fn address(key: &str, url: &str) -> anyhow::Result<reqwest::Url> {
+    let parsed = reqwest::Url::parse(url).ok();
+    parsed
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| anyhow::anyhow!("{key} must be an address such as http://127.0.0.1:15672"))
+}
+
+/// Without user and password, and without a slash at its end.
+fn bare(mut url: reqwest::Url) -> String {
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
 impl Api {
     fn new(url: &str, config: &RabbitMq) -> anyhow::Result<Self> {
-        let wrong =
-            || anyhow::anyhow!("rabbitmq.management_url must be an address such as http://127.0.0.1:15672");
-        let mut parsed = reqwest::Url::parse(url).map_err(|_| wrong())?;
-        anyhow::ensure!(matches!(parsed.scheme(), "http" | "https") && parsed.has_host(), wrong());
+        let asked = address("rabbitmq.management_url", url)?;
+        let shown = config
+            .ui_url
+            .as_deref()
+            .map_or_else(|| Ok(asked.clone()), |url| address("rabbitmq.ui_url", url))?;
         let broker = reqwest::Url::parse(config.url.expose_secret()).map_err(|_| {
             anyhow::anyhow!("rabbitmq.url must be an address such as amqp://user:password@host/vhost")
         })?;
         // The broker's user, unless the address has one of its own.
-        let login = if parsed.username().is_empty() { &broker } else { &parsed };
+        let login = if asked.username().is_empty() { &broker } else { &asked };
         let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (user, password) = (decode(login.username()), decode(login.password().unwrap_or_default()));
         let (user, password) =
@@ -96,13 +116,10 @@ impl Api {
             vhost if vhost.is_empty() => "/".to_owned(),
             vhost => vhost,
         };
-        let _ = parsed.set_username("");
-        let _ = parsed.set_password(None);
-        parsed.set_query(None);
-        parsed.set_fragment(None);
         Ok(Self {
             client: client()?,
-            url: parsed.as_str().trim_end_matches('/').to_owned(),
+            url: bare(asked),
+            ui_url: bare(shown),
             vhost: utf8_percent_encode(&vhost, NON_ALPHANUMERIC).to_string(),
             authorization: authorization.into(),
         })
@@ -175,8 +192,23 @@ mod tests {
     use super::*;
 
     fn api(url: &str, amqp: &str) -> Api {
-        let config = RabbitMq { url: amqp.into(), management_url: Some(url.to_owned()) };
+        let config = RabbitMq { url: amqp.into(), management_url: Some(url.to_owned()), ui_url: None };
         Api::new(url, &config).expect("good")
+    }
+
+    #[tokio::test]
+    async fn people_are_sent_where_their_browsers_find_it() {
+        let mut config = RabbitMq {
+            url: "amqp://u:hunter3@127.0.0.1".into(),
+            management_url: Some("http://127.0.0.1:9".to_owned()),
+            ui_url: Some("https://own:hunter2@queues.example/rabbit/".to_owned()),
+        };
+        let queues = Queues::new(&config).expect("good");
+        let status = queues.status().await;
+        assert_eq!(status.management_url.as_deref(), Some("https://queues.example/rabbit"));
+        config.ui_url = Some("javascript:alert(1)".to_owned());
+        let error = Queues::new(&config).expect_err("no address").to_string();
+        assert!(error.starts_with("rabbitmq.ui_url must be an address"), "{error}");
     }
 
     #[test]

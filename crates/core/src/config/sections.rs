@@ -65,9 +65,12 @@ pub struct RabbitMq {
     /// AMQP URL; its path is the vhost.
     #[serde(deserialize_with = "secret")]
     pub url: SecretString,
-    /// Address of the RabbitMQ UI, only to show where to look.
+    /// Address of the management API, which says how deep the queues are.
     #[serde(default, deserialize_with = "text_or_none")]
     pub management_url: Option<String>,
+    /// Where people open the RabbitMQ UI, if their browsers know it by another address.
+    #[serde(default, deserialize_with = "text_or_none")]
+    pub ui_url: Option<String>,
 }
 
 /// `[sequencer]`
