@@ -154,14 +154,11 @@ impl Client {
     /// There is no status, and why.
     pub async fn send(&self, request: Request<'_>) -> Result<Answer, Failure> {
         let began = Instant::now();
-        let sending = self
-            .http
-            .request(request.method, request.destination.url().clone())
-            .headers(request.headers)
-            .timeout(request.timeout.unwrap_or(self.limits.total))
-            .body(request.body)
-            .send();
-        let response = sending.await.map_err(|error| failure(&error, began.elapsed()))?;
+        let mut sent = reqwest::Request::new(request.method, request.destination.url().clone());
+        *sent.headers_mut() = request.headers;
+        *sent.timeout_mut() = Some(request.timeout.unwrap_or(self.limits.total));
+        *sent.body_mut() = Some(request.body.into());
+        let response = self.http.execute(sent).await.map_err(|error| failure(&error, began.elapsed()))?;
         let status = response.status().as_u16();
         let retry_after = response
             .headers()
@@ -175,6 +172,9 @@ impl Client {
 
 /// Reads the body up to a bound. The status is known; a body that breaks, stalls or never ends changes nothing.
 async fn read(mut response: Response, bytes_max: usize) -> String {
+    if response.content_length() == Some(0) {
+        return String::new();
+    }
     let (mut kept, mut seen) = (Vec::new(), 0);
     while let Ok(Some(chunk)) = response.chunk().await {
         let room = KEPT_BYTES.saturating_sub(kept.len()).min(chunk.len());

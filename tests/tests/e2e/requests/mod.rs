@@ -10,6 +10,7 @@ mod order;
 mod retries;
 mod rotation;
 mod signatures;
+mod stream;
 
 use std::time::Duration;
 
