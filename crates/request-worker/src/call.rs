@@ -12,12 +12,15 @@ use tenant_sync_core::http::outcome::Class;
 use tenant_sync_core::http::sign::Signer;
 use tenant_sync_core::http::{Client, Destination, Failure, Request, UrlError, check_header};
 use tenant_sync_core::outbox::requests::Due;
+use uuid::Uuid;
 
 use crate::chains::Call;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+/// With the content's type.
+const HEADERS_OF_OURS: usize = 4;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What all calls of a trigger have in common; plain requests bring it along.
@@ -47,9 +50,9 @@ pub(crate) struct Called {
 }
 
 /// Sends a call to its end.
-pub(crate) async fn send(client: &Client, common: &Common, rows: Call) -> Called {
+pub(crate) async fn send(client: &Client, common: &Common, mut rows: Call) -> Called {
     let began = Instant::now();
-    let answered = match build(client, common, &rows) {
+    let answered = match build(client, common, &mut rows) {
         Ok((destination, request)) => {
             let destination = common.destination.as_ref().or(destination.as_ref());
             match destination {
@@ -101,12 +104,21 @@ fn unsendable(detail: String) -> Failure {
     Failure { class: Class::Unsendable, detail }
 }
 
-fn build(client: &Client, common: &Common, rows: &[Due]) -> Result<(Option<Destination>, Draft), Failure> {
+/// Takes the body out of a row that is sent by itself: nobody needs it afterwards.
+fn build(
+    client: &Client,
+    common: &Common,
+    rows: &mut [Due],
+) -> Result<(Option<Destination>, Draft), Failure> {
     if let Some(failure) = &common.refused {
         return Err(failure.clone());
     }
-    let Some(first) = rows.first() else { return Err(unsendable("there is nothing to send".to_owned())) };
-    let mut headers = common.headers.clone();
+    let batch = common.batched.then(|| (batch_id(rows), batch_body(rows)));
+    let Some(first) = rows.first_mut() else {
+        return Err(unsendable("there is nothing to send".to_owned()));
+    };
+    let mut headers = HeaderMap::with_capacity(common.headers.len() + HEADERS_OF_OURS);
+    headers.extend(common.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     if let Some(own) = &first.headers {
         headers.extend(read_headers(own)?);
     }
@@ -122,23 +134,25 @@ fn build(client: &Client, common: &Common, rows: &[Due]) -> Result<(Option<Desti
         Some(name) => Method::from_bytes(name.as_bytes())
             .map_err(|_| unsendable("its method is not one of HTTP".to_owned()))?,
     };
-    let (id, body) = if common.batched {
-        (batch_id(rows), batch_body(rows))
-    } else {
-        (first.id.to_string(), first.body.clone().unwrap_or_default())
-    };
     if first.body.is_some() && !headers.contains_key(CONTENT_TYPE) {
         headers.insert(CONTENT_TYPE, JSON);
     }
+    let mut buffer = Uuid::encode_buffer();
+    let (batch_id, batch_body) = batch.unzip();
+    let id = match &batch_id {
+        Some(id) => id.as_str(),
+        None => first.id.hyphenated().encode_lower(&mut buffer),
+    };
+    let body = batch_body.or_else(|| first.body.take()).unwrap_or_default();
     let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let timestamp = i64::try_from(timestamp).unwrap_or(i64::MAX);
     let text = |value: &str| {
         HeaderValue::from_str(value).map_err(|_| unsendable("a header of ours cannot be written".to_owned()))
     };
-    if let Some(signature) = common.signer.sign(&id, timestamp, body.as_bytes()) {
+    if let Some(signature) = common.signer.sign(id, timestamp, body.as_bytes()) {
         headers.insert(SIGNATURE, text(&signature)?);
     }
-    headers.insert(ID, text(&id)?);
+    headers.insert(ID, text(id)?);
     headers.insert(TIMESTAMP, HeaderValue::from(timestamp));
     let timeout = first.timeout.or(common.timeout);
     Ok((destination, Draft { method, headers, body: Bytes::from(body), timeout }))
@@ -198,8 +212,6 @@ fn batch_body(rows: &[Due]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn due(id: u128, body: &str) -> Due {

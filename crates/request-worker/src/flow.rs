@@ -11,12 +11,14 @@ use tenant_sync_core::config::Requests;
 use tenant_sync_core::http::outcome::{Action, Class};
 use tenant_sync_core::http::{Client, retry};
 use tenant_sync_core::outbox::requests::{Attempted, Due, Fate, Settled, Standing};
+use tenant_sync_core::queue::Places;
 use tenant_sync_core::trace::Context;
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
 use crate::call::{self, Called, Common};
 use crate::chains::Chain;
+use crate::meter::Meter;
 use crate::pace::{Leave, Pace};
 use crate::spans;
 
@@ -25,7 +27,7 @@ const TURN_TIME: Duration = Duration::from_secs(10);
 /// What is under way this long after the worker was asked to stop is dropped; it comes again.
 const STOP_WITHIN: Duration = Duration::from_secs(4);
 /// A slower rate than one call in this time does not wait in a place.
-const WAIT_IN_PLACE: Duration = Duration::from_secs(1);
+pub(crate) const WAIT_IN_PLACE: Duration = Duration::from_secs(1);
 
 /// Why nothing more is sent in this turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub(crate) struct Flow {
     pub(crate) parallelism: usize,
     pub(crate) breaker: Breaker,
     pub(crate) pace: Pace,
+    pub(crate) places: Places,
+    pub(crate) meter: Meter,
     pub(crate) began: Instant,
     /// The turn, if it is traced.
     pub(crate) trace: Option<Context>,
@@ -74,11 +78,7 @@ impl Flow {
         let mut attempts = Vec::new();
         let mut waiting: VecDeque<_> = chains.into_iter().map(Vec::into_iter).collect();
         let mut running = FuturesUnordered::new();
-        let stopping = self.stopping.clone();
-        let mut dropped = pin!(async {
-            stopping.cancelled().await;
-            tokio::time::sleep(STOP_WITHIN).await;
-        });
+        let mut dropped = pin!(self.drops_calls());
         loop {
             let mut hold_back = None;
             while running.len() < self.at_once() && !waiting.is_empty() && self.goes_on() {
@@ -88,13 +88,8 @@ impl Flow {
                 }
                 let Some(mut chain) = waiting.pop_front() else { break };
                 let Some(call) = chain.next() else { continue };
-                let (client, common) = (self.client.clone(), Arc::clone(&self.common));
-                let span = spans::of_call(self.trace, &call);
-                running.push(async move {
-                    let called = call::send(&client, &common, call).await;
-                    spans::end_call(span, &called);
-                    (called, chain)
-                });
+                let (client, common, trace) = (self.client.clone(), Arc::clone(&self.common), self.trace);
+                running.push(async move { (spans::call(trace, &client, &common, call).await, chain) });
             }
             if running.is_empty() {
                 match hold_back {
@@ -129,29 +124,42 @@ impl Flow {
         attempts
     }
 
-    fn at_once(&self) -> usize {
+    /// Returns when the worker was asked to stop and what is under way has had its time.
+    pub(crate) fn drops_calls(&self) -> impl Future<Output = ()> + Send + use<> {
+        let stopping = self.stopping.clone();
+        async move {
+            stopping.cancelled().await;
+            tokio::time::sleep(STOP_WITHIN).await;
+        }
+    }
+
+    /// How many calls may be under way.
+    pub(crate) fn at_once(&self) -> usize {
         if self.breaker.probing() { 1 } else { self.parallelism }
     }
 
     /// Whether another call may begin.
-    fn goes_on(&mut self) -> bool {
+    pub(crate) fn goes_on(&mut self) -> bool {
         if self.stop.is_none() {
             if self.stopping.is_cancelled() {
                 self.stop = Some(Stop::Shutdown);
-            } else if self.tried >= self.requests.turn_rows || self.began.elapsed() >= TURN_TIME {
+            } else if self.has_had_its_share() || self.began.elapsed() >= TURN_TIME {
                 self.stop = Some(Stop::Share);
             }
         }
         self.stop.is_none()
     }
 
+    /// While places are free nobody waits for this one, and coming back through the queue would be for nothing.
+    fn has_had_its_share(&self) -> bool {
+        self.tried >= self.requests.turn_rows && self.places.are_taken()
+    }
+
     /// What a call means for its requests, for the destination, and for what is still to be sent.
-    fn take_in(&mut self, called: Called, attempts: &mut Vec<Attempted>) {
+    pub(crate) fn take_in(&mut self, called: Called, attempts: &mut Vec<Attempted>) {
         let class = called.class;
         let policy = class.policy();
-        metrics::counter!("tenant_sync_requests_total", "class" => policy.code)
-            .increment(called.rows.len() as u64);
-        metrics::histogram!("tenant_sync_request_seconds").record(called.took.as_secs_f64());
+        self.meter.count(policy.code, called.rows.len() as u64, called.took);
         self.breaker.record(class);
         self.tried += called.rows.len();
         match policy.action {

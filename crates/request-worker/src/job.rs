@@ -10,7 +10,7 @@ use tenant_sync_core::http::Client;
 use tenant_sync_core::http::sign::Signer;
 use tenant_sync_core::outbox::requests::{self, Delivery, Limits, Next, TriggerCall};
 use tenant_sync_core::outbox::{self, Finished, Renewed};
-use tenant_sync_core::queue::DeliveryJob;
+use tenant_sync_core::queue::{DeliveryJob, Places};
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::trace::Span;
 use tenant_sync_core::triggers;
@@ -22,6 +22,7 @@ use crate::breaker::Breaker;
 use crate::call::{self, Common};
 use crate::chains::Manner;
 use crate::flow::Flow;
+use crate::meter::Meter;
 use crate::pace::Paces;
 use crate::spans;
 use crate::told::Told;
@@ -41,6 +42,8 @@ pub(crate) struct Jobs {
     pub(crate) keyring: Keyring,
     pub(crate) client: Client,
     pub(crate) paces: Paces,
+    /// The places of this worker.
+    pub(crate) places: Places,
     /// Places that destinations which fail may have: half of all.
     pub(crate) failing: Semaphore,
     pub(crate) told: Told,
@@ -177,6 +180,8 @@ impl Jobs {
                 .max(1),
             breaker: Breaker::new(limits.failures, settings),
             pace: self.paces.of(delivery.destination_id, limits.rate_per_second),
+            places: self.places.clone(),
+            meter: Meter::default(),
             began: Instant::now(),
             trace: None,
             tried: 0,
@@ -303,4 +308,3 @@ async fn end(client: &Object, delivery: &Delivery, next: Next) -> Result<Outcome
         }
     })
 }
-

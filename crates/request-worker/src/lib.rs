@@ -8,15 +8,19 @@
 //! Who holds the delivery row is the only one that sends for its destination, so parallelism, rate, order and breaker
 //! are kept here without asking anybody.
 
+mod ahead;
 mod breaker;
 mod call;
 mod chains;
 mod flow;
 mod job;
+mod meter;
 mod pace;
 mod retention;
 mod spans;
 mod start;
+mod step;
+mod stream;
 mod told;
 mod turn;
 

@@ -1,12 +1,13 @@
 //! What a trace says of a destination's turn: of each call its status and which attempt it was. Where a call goes is said by
 //! the destination's id, never by the URL, which may hold a secret. Receivers are told nothing of it.
 
+use tenant_sync_core::http::Client;
 use tenant_sync_core::http::outcome::Action;
 use tenant_sync_core::outbox::requests::Due;
 use tenant_sync_core::queue::DeliveryJob;
 use tenant_sync_core::trace::{Context, Span, SpanKind};
 
-use crate::call::Called;
+use crate::call::{self, Called, Common};
 
 /// A destination's turn.
 pub(crate) fn of_job(job: &DeliveryJob) -> Span {
@@ -18,8 +19,16 @@ pub(crate) fn of_job(job: &DeliveryJob) -> Span {
     span
 }
 
+/// Makes a call, as a part of the turn's trace.
+pub(crate) async fn call(turn: Option<Context>, client: &Client, common: &Common, rows: Vec<Due>) -> Called {
+    let span = of_call(turn, &rows);
+    let called = call::send(client, common, rows).await;
+    end_call(span, &called);
+    called
+}
+
 /// One HTTP request, which begins now.
-pub(crate) fn of_call(turn: Option<Context>, rows: &[Due]) -> Span {
+fn of_call(turn: Option<Context>, rows: &[Due]) -> Span {
     let mut span = Span::part_of(turn, "call", SpanKind::Client);
     if let Some(first) = rows.first() {
         span.set("tenant_sync.request", || first.id.to_string());
@@ -34,7 +43,7 @@ pub(crate) fn of_call(turn: Option<Context>, rows: &[Due]) -> Span {
 }
 
 /// It has ended.
-pub(crate) fn end_call(mut span: Span, called: &Called) {
+fn end_call(mut span: Span, called: &Called) {
     let policy = called.class.policy();
     if let Some(status) = called.status {
         span.set("http.response.status_code", || i64::from(status));

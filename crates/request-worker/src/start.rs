@@ -31,20 +31,21 @@ pub async fn run(config: Arc<Config>, shutdown: CancellationToken) -> anyhow::Re
     };
     let config = Arc::clone(worker.config());
     let concurrency = config.requests.concurrency;
+    let broker = Broker::new(&config.rabbitmq, &format!("{} {}", Kind::RequestWorker, worker.id()))?;
+    let consumer = Consumer::<DeliveryJob>::new(broker, concurrency);
     let jobs = Arc::new(Jobs {
         internal: worker.internal().clone(),
         worker: worker.id(),
         keyring,
         client,
         paces: Paces::default(),
+        places: consumer.places(),
         failing: Semaphore::new(usize::from(concurrency / 2).max(1)),
         told: Told::default(),
         activity: worker.activity(),
         stopping: worker.stopping(),
         config: Arc::clone(&config),
     });
-    let broker = Broker::new(&config.rabbitmq, &format!("{} {}", Kind::RequestWorker, worker.id()))?;
-    let consumer = Consumer::<DeliveryJob>::new(broker, concurrency);
     consumer.state().register(worker.health(), "rabbitmq");
     let stopping = worker.stopping();
     worker.spawn("retention", retention::run(config, worker.internal().clone(), stopping.clone()));

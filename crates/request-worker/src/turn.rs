@@ -12,10 +12,13 @@ use tenant_sync_core::worker::{Activity, failpoint};
 
 use crate::chains::{self, Manner};
 use crate::flow::{Flow, Stop};
+use crate::stream::{self, Streamed};
 use crate::told::Told;
 
 /// Requests of one read.
-const READ_ROWS: i64 = 500;
+const READ_ROWS: i64 = 1_000;
+/// Where they have keys: they are settled together.
+const READ_IN_ORDER_ROWS: i64 = 500;
 /// What was sent and is not settled comes again, so it is tried for a while.
 const SETTLE_AGAIN: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
@@ -48,52 +51,15 @@ pub(crate) enum Ended {
 /// Runs a turn. What was sent and not settled when it is cancelled comes again.
 pub(crate) async fn run(road: Road<'_>, flow: &mut Flow) -> Result<Ended, DbError> {
     let mut page = road.read(None).await?;
-    let mut unsettled: Vec<Attempted> = Vec::new();
     while !page.is_empty() && flow.stop.is_none() {
-        if road.manner.batch_events <= 1 && is_whole(&page) && !chains::have_keys(&page) {
-            // What is read meanwhile lies behind what is being sent, and what is settled before it.
-            let after = page.last().map(|row| (row.due_at, row.position));
-            let standing = flow.standing(&unsettled);
-            let settled = std::mem::take(&mut unsettled);
-            let chains = chains::plan(page, road.manner).chains;
-            let (sent, next, held) =
-                tokio::join!(flow.send(chains), road.read(after), road.settle(&settled, standing));
-            unsettled = sent;
-            if !flow.learns(held?) {
+        if road.manner.batch_events > 1 || chains::have_keys(&page) {
+            if !planned(road, flow, page).await? {
                 return Ok(Ended::Lost);
             }
-            page = match next {
-                Ok(next) => next,
-                Err(error) => {
-                    road.settle(&unsettled, flow.standing(&unsettled)).await?;
-                    return Err(error);
-                }
-            };
-            // Keys are looked at by themselves, and only when nothing is under way.
-            if !chains::have_keys(&page) {
-                continue;
-            }
-        } else {
-            if chains::have_keys(&page) {
-                page = road.read_in_order().await?;
-            }
-            let planned = chains::plan(page, road.manner);
-            road.put_behind(&planned.blocked).await?;
-            let idle = planned.chains.is_empty() && planned.blocked.is_empty();
-            unsettled.extend(flow.send(planned.chains).await);
-            if idle {
-                flow.stop = flow.stop.take().or(planned.wait.map(Stop::Fill));
-                break;
-            }
-        }
-        let settled = std::mem::take(&mut unsettled);
-        if !flow.learns(road.settle(&settled, flow.standing(&settled)).await?) {
+        } else if stream::run(road, flow, page).await? == Streamed::Lost {
             return Ok(Ended::Lost);
         }
         page = if flow.stop.is_none() { road.read(None).await? } else { Vec::new() };
-    }
-    if !flow.learns(road.settle(&unsettled, flow.standing(&unsettled)).await?) {
-        return Ok(Ended::Lost);
     }
     Ok(match flow.stop.take() {
         None | Some(Stop::Share) => Ended::Over(Next::NotBefore(Duration::ZERO)),
@@ -105,12 +71,27 @@ pub(crate) async fn run(road: Road<'_>, flow: &mut Flow) -> Result<Ended, DbErro
     })
 }
 
+/// Sends a page of requests with keys, or in batches, to its end, and settles it: what may be sent next depends on it.
+/// `false` = the delivery row is another worker's.
+async fn planned(road: Road<'_>, flow: &mut Flow, mut page: Vec<Due>) -> Result<bool, DbError> {
+    if chains::have_keys(&page) {
+        page = road.read_in_order().await?;
+    }
+    let planned = chains::plan(page, road.manner);
+    road.put_behind(&planned.blocked).await?;
+    if planned.chains.is_empty() && planned.blocked.is_empty() {
+        flow.stop = flow.stop.take().or(Some(planned.wait.map_or(Stop::Share, Stop::Fill)));
+    }
+    let attempts = flow.send(planned.chains).await;
+    Ok(flow.learns(road.settle(&attempts, flow.standing(&attempts)).await?))
+}
+
 impl Road<'_> {
     async fn client(&self) -> Result<Object, DbError> {
         self.internal.get().await
     }
 
-    async fn read(&self, after: Option<Cursor>) -> Result<Vec<Due>, DbError> {
+    pub(crate) async fn read(self, after: Option<Cursor>) -> Result<Vec<Due>, DbError> {
         let _reading = self.span.child("read", SpanKind::Client);
         let (client, destination) = (self.client().await?, self.delivery.destination_id);
         Ok(requests::due(&client, destination, after, READ_ROWS).await?)
@@ -119,7 +100,7 @@ impl Road<'_> {
     async fn read_in_order(&self) -> Result<Vec<Due>, DbError> {
         let _reading = self.span.child("read", SpanKind::Client);
         let (client, destination) = (self.client().await?, self.delivery.destination_id);
-        Ok(requests::due_in_order(&client, destination, READ_ROWS).await?)
+        Ok(requests::due_in_order(&client, destination, READ_IN_ORDER_ROWS).await?)
     }
 
     async fn put_behind(&self, blocked: &[(String, SystemTime)]) -> Result<(), DbError> {
@@ -129,7 +110,7 @@ impl Road<'_> {
         Ok(())
     }
 
-    async fn settle(&self, attempts: &[Attempted], standing: Standing) -> Result<Settled, DbError> {
+    pub(crate) async fn settle(self, attempts: &[Attempted], standing: Standing) -> Result<Settled, DbError> {
         if attempts.is_empty() {
             return Ok(Settled::Ours);
         }
@@ -162,6 +143,7 @@ impl Road<'_> {
     }
 }
 
-fn is_whole(page: &[Due]) -> bool {
+/// Whether there may be more behind a page.
+pub(crate) fn is_whole(page: &[Due]) -> bool {
     i64::try_from(page.len()).is_ok_and(|rows| rows >= READ_ROWS)
 }

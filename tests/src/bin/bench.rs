@@ -8,8 +8,12 @@
     reason = "a program for people, which fails by panicking"
 )]
 
+#[path = "bench/bare.rs"]
+mod bare;
 #[path = "bench/console.rs"]
 mod console;
+#[path = "bench/cost.rs"]
+mod cost;
 #[path = "bench/own.rs"]
 mod own;
 #[path = "bench/requests.rs"]
@@ -52,6 +56,8 @@ async fn main() {
         Some("console") => return drop(console::measure().await),
         Some("requests") => return drop(requests::measure().await),
         Some("tracing") => return drop(tracing::measure().await),
+        // What `requests` starts as a process of its own.
+        Some("bare-loop") => return bare::main(std::env::args().skip(2)).await,
         Some("own") => return drop(own::measure().await),
         _ => {}
     }

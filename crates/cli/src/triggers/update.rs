@@ -162,8 +162,7 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
     outbox::publish_settings(&client, config.requests.allow_http, config.requests.max_body_bytes).await?;
     drop(client);
     let keys = Keyring::from_config(&config.secrets.keys)?;
-    let done =
-        triggers::update(&internal, &keys, args.id, &change, Limits::default(), &mut Remarks).await?;
+    let done = triggers::update(&internal, &keys, args.id, &change, Limits::default(), &mut Remarks).await?;
     outbox::notify(&internal.get().await?).await?;
     let report = Report {
         trigger: super::find(context, config, args.id).await?,

@@ -171,13 +171,11 @@ impl Client {
         let total = request.timeout.unwrap_or(self.limits.total);
         match &self.way {
             Way::Direct(http) => {
-                let sending = http
-                    .request(request.method, request.destination.url().clone())
-                    .headers(request.headers)
-                    .timeout(total)
-                    .body(request.body)
-                    .send();
-                let response = sending.await.map_err(|error| failure(&error, began.elapsed()))?;
+                let mut sent = reqwest::Request::new(request.method, request.destination.url().clone());
+                *sent.headers_mut() = request.headers;
+                *sent.timeout_mut() = Some(total);
+                *sent.body_mut() = Some(request.body.into());
+                let response = http.execute(sent).await.map_err(|error| failure(&error, began.elapsed()))?;
                 let (status, retry_after) = (response.status(), self.retry_after(response.headers()));
                 let excerpt = read(response, self.limits.response_bytes).await;
                 Ok(Answer { status: status.as_u16(), retry_after, excerpt })
@@ -257,6 +255,9 @@ async fn read_proxied(mut body: hyper::body::Incoming, bytes_max: usize, left: D
 
 /// Reads the body up to a bound. The status is known; a body that breaks, stalls or never ends changes nothing.
 async fn read(mut response: Response, bytes_max: usize) -> String {
+    if response.content_length() == Some(0) {
+        return String::new();
+    }
     let (mut kept, mut seen) = (Vec::new(), 0);
     while let Ok(Some(chunk)) = response.chunk().await {
         let room = KEPT_BYTES.saturating_sub(kept.len()).min(chunk.len());

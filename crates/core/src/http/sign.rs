@@ -4,8 +4,6 @@
 //! bytes), or seed and public key (64). Receivers of the latter are given `whpk_`. What is signed is
 //! `id.timestamp.body`, with each of a destination's secrets, so that one can be replaced without a gap.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
@@ -19,6 +17,8 @@ const PUBLIC: &str = "whpk_";
 const SYMMETRIC_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 const NEW_SECRET_BYTES: usize = 32;
 const SEED_BYTES: usize = 32;
+/// Version, comma, base64, and the space before the next one.
+const SIGNATURE_CHARACTERS: usize = 96;
 
 /// Why a secret cannot sign. Never repeats it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -76,16 +76,26 @@ impl Signer {
         if self.keys.is_empty() {
             return None;
         }
-        let mut message = format!("{id}.{timestamp_s}.").into_bytes();
-        message.extend_from_slice(body);
-        let mut header = String::new();
+        let start = format!("{id}.{timestamp_s}.");
+        let mut header = String::with_capacity(SIGNATURE_CHARACTERS * self.keys.len());
         for key in &self.keys {
-            let separator = if header.is_empty() { "" } else { " " };
-            let (version, signature) = match key {
-                Key::Symmetric(key) => ("v1", STANDARD.encode(hmac::sign(key, &message))),
-                Key::Asymmetric(pair) => ("v1a", STANDARD.encode(pair.sign(&message))),
-            };
-            let _ = write!(header, "{separator}{version},{signature}");
+            if !header.is_empty() {
+                header.push(' ');
+            }
+            match key {
+                Key::Symmetric(key) => {
+                    // In two pieces: a body is not copied to be signed.
+                    let mut signing = hmac::Context::with_key(key);
+                    signing.update(start.as_bytes());
+                    signing.update(body);
+                    header.push_str("v1,");
+                    STANDARD.encode_string(signing.sign(), &mut header);
+                }
+                Key::Asymmetric(pair) => {
+                    header.push_str("v1a,");
+                    STANDARD.encode_string(pair.sign(&[start.as_bytes(), body].concat()), &mut header);
+                }
+            }
         }
         Some(header)
     }

@@ -78,7 +78,8 @@ async fn asks(client: &Object) -> Result<i64, DbError> {
 /// The visits of a round are a trace.
 async fn visits(client: &Object, interval: Duration, per_second: i32) -> Result<i64, DbError> {
     let span = Span::root("visits");
-    let visits = enqueue_due_visits(client, interval, per_second.into(), span.traceparent().as_deref()).await?;
+    let visits =
+        enqueue_due_visits(client, interval, per_second.into(), span.traceparent().as_deref()).await?;
     tell(span, visits);
     Ok(visits)
 }

@@ -57,6 +57,12 @@ impl Places {
         usize::from(self.concurrency).saturating_sub(self.all.available_permits())
     }
 
+    /// Whether whatever comes next has to wait.
+    #[must_use]
+    pub fn are_taken(&self) -> bool {
+        self.all.available_permits() == 0
+    }
+
     /// Sets the gauge of places.
     pub fn export(&self) {
         let taken = u16::try_from(self.taken()).unwrap_or(u16::MAX);

@@ -11,6 +11,7 @@ mod proxy;
 mod retries;
 mod rotation;
 mod signatures;
+mod stream;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
-use super::{Due, millis, seconds};
+use super::{Due, millis};
 
 /// Requests of one read are limited by their bodies, too; a single larger one is read alone.
 const READ_BYTES_MAX: i64 = 4 << 20;
@@ -15,8 +15,11 @@ const READ_BYTES_MAX: i64 = 4 << 20;
 /// From where the next read goes on, beyond what is being sent.
 pub type Cursor = (SystemTime, i64);
 
-const COLUMNS: &str = r#"id, position, "dueAt", extract(epoch from "dueAt" - now())::float8,
-    extract(epoch from now() - "createdAt")::float8, attempts, "eventType", body, "orderKey", method, url, headers,
+/// Times as they are: differences are taken here, because `extract` computes with decimals, row by row.
+const COLUMNS: &str = r#"id, position, "dueAt", "createdAt", now(), attempts, "eventType", body, "orderKey", method, url, headers,
+    "timeoutMillis""#;
+/// What of a row [`COLUMNS`] are made of.
+const READ: &str = r#"id, position, "dueAt", "createdAt", attempts, "eventType", body, "orderKey", method, url, headers,
     "timeoutMillis""#;
 
 /// Requests of a destination that are due, those that are due longest first, from `after` on; at most `limit`, and at
@@ -33,10 +36,10 @@ pub async fn due(
     let text = format!(
         r#"
 select {COLUMNS} from (
-    select *, sum(coalesce(octet_length(body), 0)) over (order by "dueAt", position) - coalesce(octet_length(body), 0)
-        as before
+    select *, sum(coalesce(octet_length(body), 0)) over (order by "dueAt", position rows unbounded preceding)
+        - coalesce(octet_length(body), 0) as before
     from (
-        select * from "OutgoingRequest"
+        select {READ} from "OutgoingRequest"
         where kind = 'http' and state = 'pending' and "destinationId" = $1 and "dueAt" <= now()
           and ("dueAt", position) > ($2, $3)
         order by "dueAt", position limit $4) as looked
@@ -88,12 +91,14 @@ select {COLUMNS} from (
 }
 
 fn due_row(row: &Row) -> Due {
+    let (due_at, created_at, now): (SystemTime, SystemTime, SystemTime) =
+        (row.get(2), row.get(3), row.get(4));
     Due {
         id: row.get(0),
         position: row.get(1),
-        due_at: row.get(2),
-        due_in: seconds(row.get(3)),
-        age: seconds(row.get(4)),
+        due_at,
+        due_in: due_at.duration_since(now).unwrap_or_default(),
+        age: now.duration_since(created_at).unwrap_or_default(),
         attempts: row.get(5),
         event_type: row.get(6),
         body: row.get(7),

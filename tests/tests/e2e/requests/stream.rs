@@ -1,0 +1,79 @@
+//! Many requests of one destination: nobody waits for a settlement, and nothing is sent twice for it.
+
+use std::collections::HashSet;
+
+use tenant_sync_tests::endpoint::Endpoint;
+use tenant_sync_tests::receiver::Receiver;
+use tenant_sync_tests::stack::Stack;
+
+use super::{SOON, road, stack, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sending_and_reading_go_on_while_a_settlement_waits() {
+    let stack = stack(&[]).await;
+    let receiver = Receiver::start().await;
+    let endpoint = Endpoint::register(&stack, &receiver.url(), "").await;
+    endpoint.send(0, 4_000, 0).await;
+    let hold = stack.hold("requests.before_settle@1");
+    let _poller = stack.poller().start().await;
+    let worker = stack.request_worker().failpoint(hold.failpoint()).start().await;
+    hold.reached().await;
+    until("more to arrive than one read holds", async || receiver.count() > 1_200).await;
+    assert!(endpoint.counts().await.starts_with("4000|0|0|"), "nothing is settled");
+    hold.release();
+    endpoint.drained(SOON).await;
+    assert_eq!(endpoint.counts().await, "0|0|4000|0");
+    let received = receiver.received();
+    let ids: HashSet<&str> = received.iter().map(|r| r.id()).collect();
+    assert_eq!((received.len(), ids.len()), (4_000, 4_000), "each once");
+    drop(worker);
+}
+
+/// What an operator deletes while it is on its way is logged, with all that is known of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_gone_when_it_is_settled_is_logged_all_the_same() {
+    let stack = stack(&[]).await;
+    let receiver = Receiver::start().await;
+    let endpoint = Endpoint::register(&stack, &receiver.url(), "").await;
+    endpoint.send(0, 3, 0).await;
+    let hold = stack.hold("requests.before_settle@1");
+    let _poller = stack.poller().start().await;
+    let _worker = stack.request_worker().failpoint(hold.failpoint()).start().await;
+    hold.reached().await;
+    until("all to arrive", async || receiver.count() == 3).await;
+    stack
+        .internal()
+        .sql(r#"delete from "OutgoingRequest" where kind = 'http' and body::json -> 'data' ->> 'n' = '1'"#)
+        .await;
+    hold.release();
+    endpoint.drained(SOON).await;
+    let logged = r#"select count(*), count(body), min(number), max(status) from "HttpAttempt" where outcome = 'delivered'"#;
+    until("it to be settled", async || stack.internal().value(logged).await == "3|2|1|200").await;
+}
+
+/// How often a destination went through the queue for these requests.
+async fn turns_that_were_not_the_last(settings: &[(&str, &str)]) -> bool {
+    let stack: Stack = stack(settings).await;
+    let receiver = Receiver::start().await;
+    let endpoint = Endpoint::register(&stack, &receiver.url(), "").await;
+    endpoint.send(0, 300, 0).await;
+    let road = road(&stack, &[]).await;
+    endpoint.drained(SOON).await;
+    until("the delivery row to be gone", async || {
+        stack.internal().value(r#"select count(*) from "OutgoingRequest""#).await == "0"
+    })
+    .await;
+    assert_eq!(receiver.count(), 300);
+    !road.worker.metrics().await.contains("tenant_sync_deliveries_total{outcome=\"more\"} 0")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_gives_its_place_up_when_there_is_no_free_one() {
+    assert!(
+        turns_that_were_not_the_last(&[("requests.turn_rows", "50"), ("requests.concurrency", "1")]).await
+    );
+    assert!(
+        !turns_that_were_not_the_last(&[("requests.turn_rows", "50")]).await,
+        "nobody waits for its place"
+    );
+}
