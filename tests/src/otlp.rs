@@ -38,7 +38,8 @@ impl Span {
     #[must_use]
     pub fn way(&self, spans: &[Self]) -> Vec<Self> {
         let mut way = vec![self.clone()];
-        while let Some(parent) = way.last().and_then(|last| spans.iter().find(|span| span.id == last.parent)) {
+        while let Some(parent) = way.last().and_then(|last| spans.iter().find(|span| span.id == last.parent))
+        {
             way.push(parent.clone());
         }
         way

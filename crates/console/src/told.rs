@@ -21,10 +21,7 @@ pub(crate) struct Told {
 
 impl Default for Told {
     fn default() -> Self {
-        Self {
-            faults: Repeats::new(AGAIN, 30),
-            guesses: Repeats::new(Duration::from_secs(60), 30),
-        }
+        Self { faults: Repeats::new(AGAIN, 30), guesses: Repeats::new(Duration::from_secs(60), 30) }
     }
 }
 

@@ -303,4 +303,3 @@ async fn end(client: &Object, delivery: &Delivery, next: Next) -> Result<Outcome
         }
     })
 }
-

@@ -122,7 +122,8 @@ async fn poller(
     let sync = &console.config.sync;
     let folded_asks = outbox::fold_asks(&client, ASKS_MAX, None).await?.asks;
     let interval = if sync.heartbeat.is_zero() { SWEEP } else { sync.heartbeat };
-    let visits = outbox::enqueue_due_visits(&client, interval, i64::from(sync.visits_per_second), None).await?;
+    let visits =
+        outbox::enqueue_due_visits(&client, interval, i64::from(sync.visits_per_second), None).await?;
     drop(client);
     let run = PollerRun { enabled: true, folded_asks, visits, ..PollerRun::default() };
     Ok(Json(hand_over(&console, run, switches.requests).await?))

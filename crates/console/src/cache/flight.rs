@@ -81,13 +81,7 @@ where
 }
 
 /// A value that cannot be kept is served all the same.
-async fn keep(
-    (internal, told): (&Internal, &Repeats),
-    key: &Key,
-    loader: Uuid,
-    value: &Value,
-    ttl: Ttl,
-) {
+async fn keep((internal, told): (&Internal, &Repeats), key: &Key, loader: Uuid, value: &Value, ttl: Ttl) {
     let kept = async {
         let client = internal.get().await?;
         if value.to_string().len() > PAYLOAD_BYTES_MAX {

@@ -48,7 +48,9 @@ async fn a_poller_sleeps_until_it_is_woken() {
     let tenancy_id = stack.tenancy(1).await;
     let client = stack.session().await;
     for round in 1..=3 {
-        outbox::enqueue(&client, &[TargetKey { tenancy_id, database_id: "t0".into() }], None).await.expect("ask");
+        outbox::enqueue(&client, &[TargetKey { tenancy_id, database_id: "t0".into() }], None)
+            .await
+            .expect("ask");
         outbox::notify(&client).await.expect("notify");
         eventually("it was claimed", async || stack.count(&format!("claim = {round}")).await == 1).await;
         let reset = r#"update "OutgoingRequest" set "startedFulfillingAt" = null, "dueAt" = now()"#;

@@ -191,8 +191,7 @@ async fn what_an_orchestrator_does_loses_no_event_and_invents_none() {
     // Another one is cut off, and what is on it replaced; it comes back and works on beside its successors until it is
     // asked to stop. One of its pods has no time left.
     workers.scale_to(2).await;
-    let frozen =
-        [pollers.cut_one_off().await, workers.cut_one_off().await, workers.cut_one_off().await];
+    let frozen = [pollers.cut_one_off().await, workers.cut_one_off().await, workers.cut_one_off().await];
     go_on(&mut tenancies).await;
     let [poller, worker, late] = frozen;
     assert_eq!(stop(late, Duration::from_millis(500)).await, Ended::Killed, "it is frozen");

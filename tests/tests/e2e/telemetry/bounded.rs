@@ -65,12 +65,19 @@ async fn a_broken_endpoint_and_a_broken_target_are_a_line_each_however_often_the
     assert!(matches!(of_targets.len(), 1..=3), "{of_targets:#?}");
     for line in &of_targets {
         assert_eq!((&line["tenancy"], &line["target"]), (&tenancy.as_str().into(), &"main".into()), "{line}");
-        assert!(line["request"].is_string() && line["class"].is_string() && line["reason"].is_string(), "{line}");
+        assert!(
+            line["request"].is_string() && line["class"].is_string() && line["reason"].is_string(),
+            "{line}"
+        );
     }
     let of_endpoints = problems(request_worker.logs());
     assert!(matches!(of_endpoints.len(), 1..=3), "{} calls: {of_endpoints:#?}", receiver.count());
     for line in &of_endpoints {
-        assert_eq!((&line["tenancy"], &line["destination"]), (&tenancy.as_str().into(), &trigger.as_str().into()), "{line}");
+        assert_eq!(
+            (&line["tenancy"], &line["destination"]),
+            (&tenancy.as_str().into(), &trigger.as_str().into()),
+            "{line}"
+        );
         assert!(line["request"].is_string() && line["not_told"].is_u64(), "{line}");
     }
     let first = of_endpoints.iter().find(|line| line["class"] == "serverError").expect("why it fails");
@@ -88,14 +95,12 @@ async fn a_fault_of_the_console_is_a_line_with_the_address_that_was_asked_and_no
         role.name
     );
     stack.internal().sql(&grants).await;
-    let limited = Console::start_with(&stack, |setup| {
-        setup.set("database.url", &role.url).allow("")
-    })
-    .await;
+    let limited = Console::start_with(&stack, |setup| setup.set("database.url", &role.url).allow("")).await;
     let path = format!("{}/fusebox", Console::SYNC);
     let key = vec![format!("Authorization: Bearer {}", Console::KEY)];
     for _ in 0..20 {
-        let answer = http::request(limited.address(), "GET", &format!("{path}?"), &key, "").await.expect("an answer");
+        let answer =
+            http::request(limited.address(), "GET", &format!("{path}?"), &key, "").await.expect("an answer");
         assert_eq!(answer.status, 500, "{answer:?}");
         assert!(!answer.body.contains("Fusebox"), "{answer:?}");
     }
@@ -107,15 +112,17 @@ async fn a_fault_of_the_console_is_a_line_with_the_address_that_was_asked_and_no
     let told = limited.worker.logs().matching("the console could not answer a request");
     assert_eq!(told.len(), 1, "{told:#?}");
     let line: Value = serde_json::from_str(&told[0]).expect("JSON");
-    assert_eq!((&line["level"], &line["method"], &line["path"]), (&"ERROR".into(), &"GET".into(), &path.as_str().into()));
+    assert_eq!(
+        (&line["level"], &line["method"], &line["path"]),
+        (&"ERROR".into(), &"GET".into(), &path.as_str().into())
+    );
     assert!(line["error"].as_str().is_some_and(|error| error.contains("permission denied")), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_are_guessed_and_messages_that_nobody_can_read_are_counted_not_listed() {
     let stack = Stack::start().await;
-    let console =
-        Console::start_with(&stack, |setup| setup.set("console.login_failures", 1_000)).await;
+    let console = Console::start_with(&stack, |setup| setup.set("console.login_failures", 1_000)).await;
     for guess in 0..30 {
         let wrong = format!("Authorization: Bearer wrong-key-number-{guess}");
         let answer = console.raw("GET", &format!("{}/fusebox", Console::SYNC), &[&wrong], "").await;

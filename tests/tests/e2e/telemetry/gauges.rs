@@ -126,15 +126,18 @@ async fn a_request_ages_without_a_request_worker_and_without_a_poller() {
     let sequencer = stack.sequencer().start().await;
     let mut poller = stack.poller().start().await;
     let receiver = Receiver::start().await;
-    let (first, second) =
-        (Endpoint::register(&stack, &receiver.url(), "").await, Endpoint::register(&stack, &receiver.url(), "").await);
+    let (first, second) = (
+        Endpoint::register(&stack, &receiver.url(), "").await,
+        Endpoint::register(&stack, &receiver.url(), "").await,
+    );
     let unsent = "tenant_sync_oldest_unsent_seconds{state=\"ok\"}";
     becomes(&sequencer, unsent, |age| age == 0.0).await;
     first.send(0, 1, 0).await;
     becomes(&poller, unsent, |age| age > 3.0).await;
     eventually(SOON, "it to be claimed again", async || {
         let text = poller.metrics().await;
-        let claims = text.lines().find(|line| line.starts_with("tenant_sync_poller_claimed_total{lane=\"requests\"}"));
+        let claims =
+            text.lines().find(|line| line.starts_with("tenant_sync_poller_claimed_total{lane=\"requests\"}"));
         match claims.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()) {
             Some(2..) => Ok(()),
             other => Err(format!("{other:?}")),
@@ -143,7 +146,10 @@ async fn a_request_ages_without_a_request_worker_and_without_a_poller() {
     .await;
     // What a paused trigger keeps back does not count; what nobody has taken up at all does.
     poller.kill9();
-    let pause = format!(r#"update "HttpTrigger" set state = 'paused', "stateReason" = 'a test' where id = '{}'"#, first.id);
+    let pause = format!(
+        r#"update "HttpTrigger" set state = 'paused', "stateReason" = 'a test' where id = '{}'"#,
+        first.id
+    );
     stack.internal().sql(&pause).await;
     becomes(&sequencer, unsent, |age| age == 0.0).await;
     second.send(0, 1, 0).await;

@@ -140,7 +140,10 @@ fn every_line_of_level_error_is_on_the_page_with_what_to_do() {
     assert!(errors.len() >= 6, "{errors:?}");
     for message in &errors {
         let begins = message.split([';', ':']).next().unwrap_or(message);
-        assert!(page.contains(&format!("\n| `{begins}` |")), "docs/operations.md does not say what to do: {message}");
+        assert!(
+            page.contains(&format!("\n| `{begins}` |")),
+            "docs/operations.md does not say what to do: {message}"
+        );
     }
 }
 

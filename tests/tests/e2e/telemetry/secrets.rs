@@ -28,11 +28,13 @@ async fn trigger(stack: &Stack, tenant: &Tenant<'_>, url: &str) -> String {
     let header = format!("Authorization: Bearer {IN_A_HEADER}");
     let added = stack
         .cli()
-        .json(&[
-            &["trigger", "add", "--tenancy", &tenancy, "--table", "ProjectUser"][..],
-            &["--on", "insert,update,delete", "--url", &url, "--header", &header],
-        ]
-        .concat())
+        .json(
+            &[
+                &["trigger", "add", "--tenancy", &tenancy, "--table", "ProjectUser"][..],
+                &["--on", "insert,update,delete", "--url", &url, "--header", &header],
+            ]
+            .concat(),
+        )
         .await;
     added["secret"].as_str().unwrap_or_else(|| panic!("{added}")).to_owned()
 }
@@ -114,7 +116,10 @@ async fn an_error_of_the_internal_database_is_told_without_the_value_that_it_is_
     let cast = told(&format!("select '{IN_A_ROW}'::int")).await;
     assert!(cast.contains("22P02") && !cast.contains(IN_A_ROW), "{cast}");
     let twice = told(&project).await;
-    assert!(twice.contains("23505") && twice.contains("Project_pkey") && !twice.contains(IN_A_ROW), "{twice}");
+    assert!(
+        twice.contains("23505") && twice.contains("Project_pkey") && !twice.contains(IN_A_ROW),
+        "{twice}"
+    );
     // What is no row's fault is told in the server's words, and so is what our own functions refuse.
     let missing = told("select * from nowhere").await;
     assert!(missing.contains("nowhere"), "{missing}");

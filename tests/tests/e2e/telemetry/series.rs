@@ -56,8 +56,7 @@ async fn two_thousand_tenants_are_not_one_series_more_than_one() {
     let workers = stack.start_workers().await;
     let request_worker = stack.request_worker().allow("a destination fails").start().await;
     let console = Console::start(&stack).await;
-    let all =
-        [&workers.sequencer, &workers.poller, &workers.sync_worker, &request_worker, &console.worker];
+    let all = [&workers.sequencer, &workers.poller, &workers.sync_worker, &request_worker, &console.worker];
     one(&stack).await;
     eventually(SOON, "the request to have failed", async || {
         let text = request_worker.metrics().await;
@@ -77,7 +76,11 @@ async fn two_thousand_tenants_are_not_one_series_more_than_one() {
             lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
         };
         let (targets, destinations) = (seen("tenant_sync_targets{"), seen("tenant_sync_destinations{"));
-        if targets > 2_000.0 && destinations > 2_000.0 { Ok(()) } else { Err(format!("{targets}, {destinations}")) }
+        if targets > 2_000.0 && destinations > 2_000.0 {
+            Ok(())
+        } else {
+            Err(format!("{targets}, {destinations}"))
+        }
     })
     .await;
     let after = exported(&all).await;
