@@ -240,7 +240,9 @@ async fn triggers(stack: &Stack, receiver: &Receiver) {
     cli.json(&[&add[..], &[&receiver.url()]].concat()).await;
     let paused = cli.json(&[&add[..], &["https://paused.example.com/hook"]].concat()).await;
     cli.json(&["trigger", "pause", paused["id"].as_str().expect("an id")]).await;
-    let failing = cli.json(&[&add[..], &["http://127.0.0.1:9/hook", "--header", "X-Key: k", "--rate", "5"]].concat()).await;
+    let failing = cli
+        .json(&[&add[..], &["http://127.0.0.1:9/hook", "--header", "X-Key: k", "--rate", "5"]].concat())
+        .await;
     let id = failing["id"].as_str().expect("an id");
     stack
         .internal()

@@ -140,7 +140,8 @@ pub(super) fn in_full(line: &TriggerLine) -> String {
         ("calls", line.url.clone()),
         ("state", format!("{} since {}", line.state, line.state_since)),
     ];
-    let oldest = line.oldest_waiting_at.as_ref().map_or_else(String::new, |at| format!(", the oldest made {at}"));
+    let oldest =
+        line.oldest_waiting_at.as_ref().map_or_else(String::new, |at| format!(", the oldest made {at}"));
     facts.push(("waiting", format!("{}{oldest}, dead {}", counted(line.waiting), counted(line.dead))));
     facts.extend(line.columns.iter().map(|columns| ("columns", columns.join(","))));
     facts.extend(line.when.iter().map(|when| ("when", when.to_string())));
@@ -177,7 +178,8 @@ impl TriggerLine {
     }
 
     fn limits(&self) -> String {
-        let millis = |millis: i32| humantime::format_duration(Duration::from_millis(millis.unsigned_abs().into()));
+        let millis =
+            |millis: i32| humantime::format_duration(Duration::from_millis(millis.unsigned_abs().into()));
         let mut limits = vec![match self.parallelism {
             Some(number) => format!("{number} at once"),
             None => "requests.parallelism at once".to_owned(),

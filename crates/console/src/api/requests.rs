@@ -217,10 +217,7 @@ async fn list(State(console): State<Console>, query: Query) -> Result<Json<Reque
         Ok((filter, states, q.text("cursor").map(read_cursor).transpose()?, q.limit()?))
     })?;
     let page = requests(&console, &filter, &states, after.as_ref(), limit).await?;
-    Ok(Json(RequestList {
-        requests: page.entries,
-        next_cursor: page.next.map(|cursor| cursor.to_string()),
-    }))
+    Ok(Json(RequestList { requests: page.entries, next_cursor: page.next.map(|cursor| cursor.to_string()) }))
 }
 
 /// # Errors
@@ -292,8 +289,9 @@ async fn replay(
         }
         states.push(RequestState::Delivered);
     }
-    let replay = Replay::of(body.request_id, filter, &states)
-        .map_err(|_| Problem::invalid("body", "say which: requestId, triggerId, tenancyId, event, since or states"))?;
+    let replay = Replay::of(body.request_id, filter, &states).map_err(|_| {
+        Problem::invalid("body", "say which: requestId, triggerId, tenancyId, event, since or states")
+    })?;
     Ok(Json(Replayed { replayed: send_again(&console, &operator, &replay).await? }))
 }
 

@@ -129,7 +129,10 @@ async fn load(console: &Console, wanted: &Wanted) -> Result<Requests, Problem> {
             .collect(),
         shown: match found.next {
             Some(_) if shown < PAGE => {
-                format!("{} among those that were looked at; the search goes on", things(shown, "request", "requests"))
+                format!(
+                    "{} among those that were looked at; the search goes on",
+                    things(shown, "request", "requests")
+                )
             }
             Some(_) => format!("{shown} requests, and there are more"),
             None => things(shown, "request", "requests"),
@@ -198,7 +201,8 @@ fn question_of_all(wanted: &Wanted, replay: &Replay) -> Asked {
     let meant = |state| replay.states().contains(&state);
     let mut consequence = String::from("All requests of this filter, also those on other pages.");
     if meant(RequestState::Dead) {
-        consequence.push_str(" Those that were given up are due at once, with all of their attempts before them.");
+        consequence
+            .push_str(" Those that were given up are due at once, with all of their attempts before them.");
     }
     if meant(RequestState::Delivered) {
         consequence.push_str(" Receivers get those that arrived a second time, with the same webhook-id.");
@@ -219,7 +223,9 @@ fn question_of_all(wanted: &Wanted, replay: &Replay) -> Asked {
 }
 
 fn named(wanted: &Wanted) -> Result<Replay, Problem> {
-    wanted.replay().ok_or_else(|| Problem::invalid("query", "say which requests: a state, an event, a trigger, a tenancy or a time"))
+    wanted.replay().ok_or_else(|| {
+        Problem::invalid("query", "say which requests: a state, an event, a trigger, a tenancy or a time")
+    })
 }
 
 async fn ask_all(shell: Shell, query: Query) -> Result<Response, Trouble> {

@@ -33,13 +33,16 @@ pub(super) fn routes() -> Routes {
         .post(
             sync!("/triggers/{trigger_id}/pause"),
             pause_one,
-            endpoint("Make no events and send none until it is resumed; what waits is kept").answers::<Trigger>(),
+            endpoint("Make no events and send none until it is resumed; what waits is kept")
+                .answers::<Trigger>(),
         )
         .post(
             sync!("/triggers/{trigger_id}/resume"),
             resume_one,
-            endpoint("Make events again, after its definition was checked against its table; what waits goes on")
-                .answers::<Trigger>(),
+            endpoint(
+                "Make events again, after its definition was checked against its table; what waits goes on",
+            )
+            .answers::<Trigger>(),
         )
         .post(
             sync!("/triggers/{trigger_id}/test"),

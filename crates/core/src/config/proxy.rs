@@ -57,9 +57,9 @@ impl Proxy {
 pub(super) fn proxy_or_none<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Proxy>, D::Error> {
     let Some(text) = values::text_or_none(d)? else { return Ok(None) };
     // The value is not repeated: it may hold a password.
-    Proxy::parse(text.trim())
-        .map(Some)
-        .ok_or_else(|| D::Error::custom("expected http://HOST:PORT, with USER:PASSWORD@ before the host if need be"))
+    Proxy::parse(text.trim()).map(Some).ok_or_else(|| {
+        D::Error::custom("expected http://HOST:PORT, with USER:PASSWORD@ before the host if need be")
+    })
 }
 
 #[cfg(test)]
@@ -78,7 +78,9 @@ mod tests {
         assert!(told.contains("proxy.example") && !told.contains("ann") && !told.contains("Basic"), "{told}");
         let plain = Proxy::parse("http://[::1]").expect("a proxy");
         assert_eq!((plain.host.as_str(), plain.port), ("::1", 80));
-        for bad in ["proxy:3128", "https://proxy", "socks5://proxy", "http://proxy/path", "http://proxy?x", ""] {
+        for bad in
+            ["proxy:3128", "https://proxy", "socks5://proxy", "http://proxy/path", "http://proxy?x", ""]
+        {
             assert!(Proxy::parse(bad).is_none(), "{bad}");
         }
     }

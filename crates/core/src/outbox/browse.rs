@@ -166,8 +166,7 @@ impl Source {
     ) -> Result<Part, Error> {
         let (more, looked) = (limit + 1, LOOKED_MAX.max(limit + 1));
         let (at, position, id) = self.begin(after);
-        let place: &(dyn ToSql + Sync) =
-            if self.state == RequestState::Delivered { &id } else { &position };
+        let place: &(dyn ToSql + Sync) = if self.state == RequestState::Delivered { &id } else { &position };
         let (time, tie) = self.order;
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&at, place, &looked];
         let mut range = format!("({time}, {tie}) < ($1, $2)");
@@ -205,7 +204,8 @@ impl Source {
         let lines: Vec<_> = rows.iter().map(|row| self.line(row)).collect::<Result<_, Error>>()?;
         let mut ended = None;
         if lines.len() < usize::try_from(more).unwrap_or(usize::MAX) && holds != "true" {
-            let sql = format!("select {time} as at, {tie} as place from ({looked_at}) r offset $3 - 1 limit 1");
+            let sql =
+                format!("select {time} as at, {tie} as place from ({looked_at}) r offset $3 - 1 limit 1");
             let row = client.query_opt(&sql, &in_range).await?;
             ended = row.as_ref().map(|row| self.place(row, "place")).transpose()?;
         }
@@ -275,9 +275,14 @@ pub async fn find_request<C: GenericClient>(
 ) -> Result<Option<(RequestLine, Option<String>)>, Error> {
     for source in &SOURCES {
         let (from, by) = match source.state {
-            RequestState::Delivered => (source.from.to_owned(), r#""requestId" = $1 and outcome = 'delivered'"#),
+            RequestState::Delivered => {
+                (source.from.to_owned(), r#""requestId" = $1 and outcome = 'delivered'"#)
+            }
             // By the primary key.
-            state => (format!(r#""OutgoingRequest" where kind || '' = 'http' and state = '{}'"#, state.as_str()), "id = $1"),
+            state => (
+                format!(r#""OutgoingRequest" where kind || '' = 'http' and state = '{}'"#, state.as_str()),
+                "id = $1",
+            ),
         };
         let (time, tie) = source.order;
         let sql = format!(

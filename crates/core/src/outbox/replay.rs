@@ -144,7 +144,8 @@ pub async fn replay_requests(client: &Object, replay: &Replay) -> Result<i64, Er
         total += walk(client, replay, now, 0_i64, &revive("dueAt", meant, "pending", replay.id)).await?;
     }
     if replay.states.contains(&RequestState::Dead) {
-        total += walk(client, replay, now, 0_i64, &revive("diedAt", "r.state = 'dead'", "dead", replay.id)).await?;
+        total += walk(client, replay, now, 0_i64, &revive("diedAt", "r.state = 'dead'", "dead", replay.id))
+            .await?;
     }
     if replay.states.contains(&RequestState::Delivered) {
         let order = if replay.id.is_some() { r#"a."requestId", a.at"# } else { r#"a.at, a."requestId""# };

@@ -21,7 +21,8 @@ order by c.relname limit 5000";
         names.push(row.get(1));
     }
     let near = nearest(typed, &names);
-    let proposed = if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
+    let proposed =
+        if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) };
     TrackingError::Unknown(format!("{typed}{place}{proposed}"))
 }
 
@@ -63,14 +64,16 @@ mod tests {
 
     #[test]
     fn letters_that_differ_are_counted() {
-        for (a, b, n) in [("", "abc", 3), ("users", "users", 0), ("usres", "users", 2), ("user", "users", 1)] {
+        for (a, b, n) in [("", "abc", 3), ("users", "users", 0), ("usres", "users", 2), ("user", "users", 1)]
+        {
             assert_eq!((distance(a, b), distance(b, a)), (n, n), "{a} {b}");
         }
     }
 
     #[test]
     fn what_is_near_is_proposed_and_nothing_else() {
-        let names = ["users", "contact_channels", "public.invoices", "app.invoices", "ProjectUser"].map(str::to_owned);
+        let names = ["users", "contact_channels", "public.invoices", "app.invoices", "ProjectUser"]
+            .map(str::to_owned);
         assert_eq!(nearest("user", &names), ["users"]);
         assert_eq!(nearest("Projectuser", &names), ["ProjectUser"]);
         assert_eq!(nearest("invoices", &names), ["app.invoices", "public.invoices"]);

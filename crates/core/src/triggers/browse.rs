@@ -128,7 +128,9 @@ pub async fn browse<C: GenericClient>(
     let state = filter.standing.map(TriggerStanding::as_str);
     match filter.standing {
         None => {}
-        Some(TriggerStanding::Failing) => holds.push_str(r#" and d."state" <> 'ok' and d."triggerId" is not null"#),
+        Some(TriggerStanding::Failing) => {
+            holds.push_str(r#" and d."state" <> 'ok' and d."triggerId" is not null"#)
+        }
         Some(_) => {
             parameters.push(&state);
             holds.push_str(&format!(r#" and t."state" = ${}"#, parameters.len()));

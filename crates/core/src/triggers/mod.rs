@@ -23,9 +23,9 @@ use crate::secrets::{Keyring, Sealed, SecretsError, trigger_binding};
 use crate::tracking::TrackingError;
 
 pub use crate::tracking::{Limits, Observer};
-pub use follow::{Followed, follow_mappings};
 pub(crate) use browse::instant as cursor_instant;
 pub use browse::{COUNT_MAX, SEARCHED_MAX, TriggerCursor, TriggerFilter, TriggerStanding, browse, find};
+pub use follow::{Followed, follow_mappings};
 pub use list::Line;
 pub use register::{Listens, NewTrigger, Operation, Registered, register, remove, remove_all, resume};
 pub use update::{Change, Setting, Updated, update};

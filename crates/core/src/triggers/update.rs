@@ -264,7 +264,8 @@ mod tests {
     }
 
     fn is(made: Result<Vec<(String, usize)>, TriggerError>, expected: &[(&str, usize)]) {
-        let expected: Vec<(String, usize)> = expected.iter().map(|(text, n)| ((*text).to_owned(), *n)).collect();
+        let expected: Vec<(String, usize)> =
+            expected.iter().map(|(text, n)| ((*text).to_owned(), *n)).collect();
         assert_eq!(made.expect("secrets"), expected);
     }
 

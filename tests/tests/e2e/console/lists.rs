@@ -67,7 +67,8 @@ async fn pages_cost_what_they_show_among_any_number() {
         }};
     }
     let standing = |standing| TriggerFilter { standing: Some(standing), ..TriggerFilter::default() };
-    let tenancy_id = stack.internal().value(r#"select "tenancyId" from "HttpTrigger" limit 1"#).await.parse().ok();
+    let tenancy_id =
+        stack.internal().value(r#"select "tenancyId" from "HttpTrigger" limit 1"#).await.parse().ok();
     let search = |text: &str| TriggerFilter { search: Some(text.to_owned()), ..TriggerFilter::default() };
     for (what, filter) in [
         ("triggers", TriggerFilter::default()),
@@ -107,7 +108,8 @@ async fn pages_cost_what_they_show_among_any_number() {
     }
     // Nothing is like that: a look at a bounded number says so, and where it goes on.
     let nothing = RequestFilter { event_type: Some("nobody.knows".to_owned()), ..RequestFilter::default() };
-    let page = pages!("requests that there are none of", t, outbox::list_requests(&t, &nothing, &all, None, 100));
+    let page =
+        pages!("requests that there are none of", t, outbox::list_requests(&t, &nothing, &all, None, 100));
     assert!(page.entries.is_empty() && page.next.is_some());
     for (what, pages, took) in &costs {
         eprintln!("{what}: {pages} pages, {took:?}");
@@ -135,7 +137,9 @@ async fn every_request_is_met_once(internal: &Internal, stack: &Stack) {
     let filter = RequestFilter { trigger_id: Some(QUIET), ..RequestFilter::default() };
     let (mut met, mut after, mut last) = (HashSet::new(), None, None::<OffsetDateTime>);
     loop {
-        let page = outbox::list_requests(&client, &filter, &RequestState::ALL, after.as_ref(), 7).await.expect("a page");
+        let page = outbox::list_requests(&client, &filter, &RequestState::ALL, after.as_ref(), 7)
+            .await
+            .expect("a page");
         for line in page.entries {
             let at = line.due_at.or(line.ended_at).expect("a time");
             assert!(last.is_none_or(|last| at <= last), "the latest first");

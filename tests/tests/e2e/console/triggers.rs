@@ -20,12 +20,16 @@ async fn a_trigger_is_found_paused_resumed_and_tested() {
     let stack = Stack::start().await;
     let console = Console::start(&stack).await;
     let tenancy = stack.tenancy("acme").await;
-    let of_acme = add(&stack, &["--url", "https://acme.example/hook?token=t", "--tenancy", &tenancy.to_string()]).await;
+    let of_acme =
+        add(&stack, &["--url", "https://acme.example/hook?token=t", "--tenancy", &tenancy.to_string()]).await;
     let of_all = add(&stack, &["--url", "https://hooks.example/a", "--all", "--header", "X-Key: hush"]).await;
     let (acme, all) = (of_acme["id"].as_str().expect("an id"), of_all["id"].as_str().expect("an id"));
     let listed = console.get("…/triggers").await;
     assert_eq!(ids(&listed), [all, acme], "the newest first");
-    assert_eq!((&listed["triggers"][0]["headerNames"], &listed["triggers"][0]["secretCount"]), (&json!(["X-Key"]), &json!(1)));
+    assert_eq!(
+        (&listed["triggers"][0]["headerNames"], &listed["triggers"][0]["secretCount"]),
+        (&json!(["X-Key"]), &json!(1))
+    );
     for secret in [&of_acme["secret"], &of_all["secret"], &json!("hush"), &json!("whsec_")] {
         assert!(!listed.to_string().contains(secret.as_str().expect("text")), "{listed}");
     }
@@ -48,7 +52,10 @@ async fn a_trigger_is_found_paused_resumed_and_tested() {
 
     let one = format!("…/triggers/{acme}");
     let paused = console.post(&format!("{one}/pause"), &json!({})).await;
-    assert_eq!((&paused["state"], &paused["stateReason"]), (&json!("paused"), &json!("ann paused it in the console")));
+    assert_eq!(
+        (&paused["state"], &paused["stateReason"]),
+        (&json!("paused"), &json!("ann paused it in the console"))
+    );
     assert_eq!(ids(&console.get("…/triggers?state=paused").await), [acme]);
     let resumed = console.post(&format!("{one}/resume"), &json!({})).await;
     assert_eq!((&resumed["state"], &resumed["stateReason"]), (&json!("active"), &Value::Null));
@@ -60,11 +67,15 @@ async fn a_trigger_is_found_paused_resumed_and_tested() {
     assert_eq!(now["oldestWaitingAt"], request["createdAt"]);
 
     let entries = console.get(&format!("…/audit?tenancy_id={tenancy}")).await;
-    let actions: Vec<&Value> = entries["entries"].as_array().expect("a list").iter().map(|e| &e["action"]).collect();
+    let actions: Vec<&Value> =
+        entries["entries"].as_array().expect("a list").iter().map(|e| &e["action"]).collect();
     assert_eq!(actions, ["trigger.test", "trigger.resume", "trigger.pause"], "{entries}");
     assert_eq!(entries["entries"][0]["details"]["triggerId"], json!(acme));
 
-    stack.internal().sql(r#"update "HttpDestination" set state = 'broken' where "triggerId" is not null"#).await;
+    stack
+        .internal()
+        .sql(r#"update "HttpDestination" set state = 'broken' where "triggerId" is not null"#)
+        .await;
     assert_eq!(ids(&console.get("…/triggers?state=failing").await), [all, acme]);
     let nobody = format!("…/triggers/{}/pause", Uuid::nil());
     console.refused(("POST", &nobody), None, 404, None, "no such trigger").await;
@@ -77,17 +88,35 @@ async fn a_trigger_is_found_paused_resumed_and_tested() {
 async fn a_broken_trigger_says_why_and_is_not_resumed() {
     let stack = Stack::start().await;
     let console = Console::start(&stack).await;
-    stack.internal().sql("create table invoices (id bigint primary key, org text, note text); select track_table('invoices', 'org')").await;
+    let tenancy = stack.tenancy("acme").await;
+    stack.internal().sql("create table invoices (id bigint primary key, org text, amount int, note text); select track_table('invoices', 'org')").await;
     let made = stack
         .cli()
         .run_with_input(
-            &["trigger", "add", "--url", "https://a.example", "--all", "--table", "public.invoices", "--on", "update", "--when", "-", "--json"],
+            &[
+                "trigger",
+                "add",
+                "--url",
+                "https://a.example",
+                "--all",
+                "--table",
+                "public.invoices",
+                "--on",
+                "update",
+                "--when",
+                "-",
+                "--json",
+            ],
             r#"[{"column": "note", "op": "changed"}]"#,
         )
         .await
         .json();
     let id = made["id"].as_str().expect("an id");
-    stack.internal().sql("insert into invoices values (1, 'o'); alter table invoices drop column note; update invoices set org = 'p'; select http_settle_faults(10)").await;
+    let breaks = format!(
+        "insert into invoices (id, org) values (1, '{tenancy}'); alter table invoices drop column note;
+         update invoices set amount = 1; select http_settle_faults(10)"
+    );
+    stack.internal().sql(&breaks).await;
     let one = format!("…/triggers/{id}");
     let broken = console.get(&one).await;
     assert_eq!((&broken["state"], &broken["missedStatements"]), (&json!("broken"), &json!(1)), "{broken}");

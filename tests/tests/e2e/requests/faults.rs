@@ -155,7 +155,8 @@ async fn worker_and_broker_killed_together_lose_nothing_and_keep_the_order() {
         endpoint.drained(HEALED).await;
     }
     for (receiver, endpoint) in receivers.iter().zip(&endpoints) {
-        let of_one = format!(r#"select "requestId" from "HttpAttempt" where "destinationId" = '{}'"#, endpoint.id);
+        let of_one =
+            format!(r#"select "requestId" from "HttpAttempt" where "destinationId" = '{}'"#, endpoint.id);
         let ids: HashSet<String> = stack.internal().rows(&of_one).await.into_iter().collect();
         assert_eq!(ids.len(), 800);
         check(receiver, &ids, 10);

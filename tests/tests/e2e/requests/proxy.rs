@@ -100,7 +100,10 @@ async fn a_proxy_that_is_away_costs_no_attempt() {
     let road = road(&stack, &[OURS]).await;
     let endpoint = Endpoint::register(&stack, &receiver.url(), "").await;
     endpoint.send(0, 1, 0).await;
-    until("it to be told", async || !road.worker.logs().matching("requests.proxy cannot be reached").is_empty()).await;
+    until("it to be told", async || {
+        !road.worker.logs().matching("requests.proxy cannot be reached").is_empty()
+    })
+    .await;
     assert_eq!((endpoint.counts().await.as_str(), receiver.count()), ("1|0|0|0", 0));
 }
 

@@ -37,18 +37,52 @@ fn some(value: &Value, names: &[&str]) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_but_tenancy_and_table_can_be_another_one() {
     let place = Place::with_invoices().await;
-    let id = place.trigger(&["--all", "--table", "public.invoices", "--on", "insert", "--header", "X-A: a"]).await;
+    let id =
+        place.trigger(&["--all", "--table", "public.invoices", "--on", "insert", "--header", "X-A: a"]).await;
     place.sql("insert into invoices (id, org, plan) select n, 'one', case when n < 10 then 'gold' else 'lead' end from generate_series(1, 12) n").await;
     assert_eq!(place.taken().await.len(), 12);
     let options = [
-        "--url", ELSEWHERE, "--on", "update,delete", "--columns", "amount", "--when", "-", "--header", "x-a: b",
-        "--header", "X-B: c", "--max-events", "5", "--ordered", "--timeout", "3s", "--parallelism", "2", "--rate", "3.5",
-        "--batch", "7", "--batch-wait", "2s",
+        "--url",
+        ELSEWHERE,
+        "--on",
+        "update,delete",
+        "--columns",
+        "amount",
+        "--when",
+        "-",
+        "--header",
+        "x-a: b",
+        "--header",
+        "X-B: c",
+        "--max-events",
+        "5",
+        "--ordered",
+        "--timeout",
+        "3s",
+        "--parallelism",
+        "2",
+        "--rate",
+        "3.5",
+        "--batch",
+        "7",
+        "--batch-wait",
+        "2s",
     ];
     let now = place.updated(&id, &options, GOLD).await;
     let names = [
-        "url", "on", "columns", "when", "headerNames", "maxEvents", "ordered", "timeoutMillis", "parallelism",
-        "ratePerSecond", "batchEvents", "batchWaitMillis", "state",
+        "url",
+        "on",
+        "columns",
+        "when",
+        "headerNames",
+        "maxEvents",
+        "ordered",
+        "timeoutMillis",
+        "parallelism",
+        "ratePerSecond",
+        "batchEvents",
+        "batchWaitMillis",
+        "state",
     ];
     let expected = json!({
         "url": ELSEWHERE, "on": ["update", "delete"], "columns": ["amount"],
@@ -74,8 +108,17 @@ async fn everything_but_tenancy_and_table_can_be_another_one() {
     place.taken().await;
 
     let options = [
-        "--clear", "columns,when,headers,timeout,parallelism,rate", "--ordered=false", "--batch", "1", "--batch-wait",
-        "0s", "--max-events", "10000", "--on", "update",
+        "--clear",
+        "columns,when,headers,timeout,parallelism,rate",
+        "--ordered=false",
+        "--batch",
+        "1",
+        "--batch-wait",
+        "0s",
+        "--max-events",
+        "10000",
+        "--on",
+        "update",
     ];
     let now = place.updated(&id, &options, "").await;
     let expected = json!({
@@ -93,13 +136,23 @@ async fn everything_but_tenancy_and_table_can_be_another_one() {
 async fn what_is_wrong_changes_nothing() {
     let place = Place::with_invoices().await;
     let id = place
-        .trigger(&["--all", "--table", "public.invoices", "--on", "insert", "--header", "X-A: a", "--columns", "plan"])
+        .trigger(&[
+            "--all",
+            "--table",
+            "public.invoices",
+            "--on",
+            "insert",
+            "--header",
+            "X-A: a",
+            "--columns",
+            "plan",
+        ])
         .await;
     let own = place.trigger(&["--all", "--event", "target.broken"]).await;
     let (before, own_before) = (place.stored(&id).await, place.stored(&own).await);
     let nobody = Uuid::nil().to_string();
     // Each beside something that is right, so that half of it could be done.
-    let cases: [(&str, &[&str], &str, i32, &str); 17] = [
+    let cases: [(&str, &[&str], &str, i32, &str); 18] = [
         (&id, &["--url", "example.org"], "", 1, "the URL is none"),
         (&id, &["--url", "https://u:p@example.org"], "", 1, "a user or a password"),
         (&id, &["--header", "Host: x"], "", 1, "set by tenant-sync itself"),
@@ -107,15 +160,34 @@ async fn what_is_wrong_changes_nothing() {
         (&id, &["--drop-header", "X-Z"], "", 1, "it sends no header X-Z along; it sends X-A"),
         (&id, &["--columns", "prize"], "", 1, "there is no column \"prize\"; there are id, org, plan"),
         (&id, &["--when", "-"], "plan = gold", 1, "the condition is not JSON"),
-        (&id, &["--when", "-"], r#"[{"column": "amount", "op": "=", "value": "x"}]"#, 1, "cannot be compared"),
-        (&id, &["--when", "-"], r#"[{"column": "prize", "op": "changed"}]"#, 1, "there is no column \"prize\""),
+        (
+            &id,
+            &["--when", "-"],
+            r#"[{"column": "amount", "op": "=", "value": "x"}]"#,
+            1,
+            "cannot be compared",
+        ),
+        (
+            &id,
+            &["--when", "-"],
+            r#"[{"column": "prize", "op": "changed"}]"#,
+            1,
+            "there is no column \"prize\"",
+        ),
+        (&id, &["--when", "-"], r#"[{"column": "plan", "op": "=", "value": "a\u0000"}]"#, 1, "\\u0000"),
         (&id, &["--event", "target.broken"], "", 1, "it listens to public.invoices"),
         (&id, &["--columns", "plan", "--clear", "columns"], "", 2, "--columns and --clear columns"),
         (&id, &["--header", "X-A: b", "--drop-header", "X-A"], "", 2, "given and dropped"),
         (&id, &["--batch-wait", "61s"], "", 2, "at most 60s"),
         (&own, &["--on", "insert"], "", 1, "it listens to events of tenant-sync"),
         (&own, &["--when", "-"], GOLD, 1, "it listens to events of tenant-sync"),
-        (&own, &["--event", "target.exploded"], "", 1, "there is no event \"target.exploded\"; there are target.broken"),
+        (
+            &own,
+            &["--event", "target.exploded"],
+            "",
+            1,
+            "there is no event \"target.exploded\"; there are target.broken",
+        ),
         (&nobody, &[], "", 1, "there is no trigger"),
     ];
     for (id, options, input, code, words) in cases {
@@ -173,7 +245,8 @@ async fn secrets_are_counted_with_their_times_and_never_told() {
     let second = place.updated(&id, &["--new-secret"], "").await;
     assert_eq!(second["secretsSince"][1], first["secretsSince"][0], "the old one signs since then");
     assert!(second["secretsSince"][0].as_str() > first["secretsSince"][0].as_str(), "{second}");
-    let third = place.updated(&id, &["--drop-old-secrets", "--header", "Authorization: Bearer hush"], "").await;
+    let third =
+        place.updated(&id, &["--drop-old-secrets", "--header", "Authorization: Bearer hush"], "").await;
     assert_eq!(third["secretsSince"], json!([second["secretsSince"][0]]));
     let secrets = [&added["secret"], &second["secret"]].map(|one| one.as_str().expect("a secret").to_owned());
     for command in [vec!["trigger", "show", &id], vec!["trigger", "list"]] {
@@ -198,7 +271,11 @@ async fn a_secret_that_is_added_meanwhile_stays() {
     let keys = Keyring::from_config(&place.stack.config().secrets.keys).expect("keys");
     let trigger: Uuid = id.parse().expect("an id");
     let secrets = async || -> Vec<SecretString> {
-        let row = place.client.query_one(r#"select "keyId", "secrets" from "HttpTrigger""#, &[]).await.expect("a row");
+        let row = place
+            .client
+            .query_one(r#"select "keyId", "secrets" from "HttpTrigger""#, &[])
+            .await
+            .expect("a row");
         let (key_id, sealed): (String, Vec<u8>) = (row.get(0), row.get(1));
         open_secrets(&keys, trigger, &key_id, &sealed).expect("secrets")
     };

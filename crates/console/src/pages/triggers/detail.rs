@@ -83,7 +83,9 @@ fn words(level: Level, state: &str) -> (&'static str, Option<&'static str>) {
         ),
         ("broken", _) => (
             "Broken: it makes no events until its definition fits its table",
-            Some("Change it with trigger update, or the table, then resume it. Writes to the table go through."),
+            Some(
+                "Change it with trigger update, or the table, then resume it. Writes to the table go through.",
+            ),
         ),
         ("failing", _) => (
             "Its receiver takes no requests: one is tried now and then, until one succeeds",
@@ -103,7 +105,10 @@ fn facts(trigger: &Trigger) -> Vec<(&'static str, String)> {
         ("Tenancy", trigger.tenancy_id.map_or_else(|| "all".to_owned(), |id| id.to_string())),
     ];
     if let Some(event) = &trigger.event {
-        facts.push(("Events", trigger.on.iter().map(|on| format!("{event}.{}", past(on))).collect::<Vec<_>>().join(", ")));
+        facts.push((
+            "Events",
+            trigger.on.iter().map(|on| format!("{event}.{}", past(on))).collect::<Vec<_>>().join(", "),
+        ));
     }
     facts.extend(trigger.columns.iter().map(|columns| ("Columns that count", columns.join(", "))));
     facts.extend(trigger.when.iter().map(|when| ("Only when", when.to_string())));
@@ -112,7 +117,10 @@ fn facts(trigger: &Trigger) -> Vec<(&'static str, String)> {
     }
     facts.push(("Secrets", secrets(trigger)));
     let configured = |value: Option<String>, key: &str| value.unwrap_or_else(|| format!("as {key} says"));
-    facts.push(("Requests at once", configured(trigger.parallelism.map(|n| n.to_string()), "requests.parallelism")));
+    facts.push((
+        "Requests at once",
+        configured(trigger.parallelism.map(|n| n.to_string()), "requests.parallelism"),
+    ));
     facts.push(("Time for one", configured(trigger.timeout_millis.map(millis), "requests.timeout")));
     facts.extend(trigger.rate_per_second.map(|rate| ("At most", format!("{rate} a second"))));
     if trigger.ordered {
@@ -123,7 +131,8 @@ fn facts(trigger: &Trigger) -> Vec<(&'static str, String)> {
         facts.push(("Batches", format!("up to {} events, waiting {wait} for them", trigger.batch_events)));
     }
     if trigger.table.is_some() {
-        facts.push(("One event instead of many", format!("above {} rows in a statement", trigger.max_events)));
+        facts
+            .push(("One event instead of many", format!("above {} rows in a statement", trigger.max_events)));
     }
     facts
 }
@@ -203,7 +212,8 @@ async fn show(
     query: Query,
 ) -> Result<Response, Trouble> {
     let id = path.uuid("trigger_id")?;
-    let (did, number) = query.read(|q| Ok((q.text("did").map(str::to_owned), q.number("n", 0..=i64::MAX)?)))?;
+    let (did, number) =
+        query.read(|q| Ok((q.text("did").map(str::to_owned), q.number("n", 0..=i64::MAX)?)))?;
     let page = load(&console, id).await?;
     let shell = shell.with(did.as_deref().and_then(|did| notice(did, number)));
     let live = format!("/live{}", path_of(id));

@@ -48,9 +48,7 @@ fn listens_to(trigger: &Trigger) -> String {
 
 /// A sign, a word, and why, as a sentence.
 fn standing(trigger: &Trigger) -> (Level, &'static str, Option<String>) {
-    let reason = |otherwise: &str| {
-        Some(sentence(trigger.state_reason.as_deref().unwrap_or(otherwise)))
-    };
+    let reason = |otherwise: &str| Some(sentence(trigger.state_reason.as_deref().unwrap_or(otherwise)));
     let failing = || trigger.last_error.as_deref().map(sentence);
     match (trigger.state.as_str(), trigger.destination_state.as_str()) {
         ("paused", _) => (Level::Off, "paused", reason("Somebody paused it.")),
