@@ -869,11 +869,12 @@ begin
         on_table := http_table((spec ->> 'relation')::oid, spec ->> 'event', spec ->> 'mappingName', spec ->> 'data');
     end if;
     insert into "HttpTrigger" ("id", "tenancyId", "tableId", "operations", "events", "columns", "condition", "url", "headers",
-                               "secrets", "keyId", "timeoutMillis", "eventLimit", "ordered")
+                               "secrets", "keyId", "secretsSince", "timeoutMillis", "eventLimit", "ordered")
     values ((spec ->> 'id')::uuid, (spec ->> 'tenancyId')::uuid, on_table."id",
             array(select jsonb_array_elements_text(spec -> 'operations')), array(select jsonb_array_elements_text(spec -> 'events')),
             case when jsonb_typeof(spec -> 'columns') = 'array' then array(select jsonb_array_elements_text(spec -> 'columns')) end,
             nullif(spec -> 'condition', 'null'), spec ->> 'url', spec -> 'headers', decode(spec ->> 'secrets', 'hex'), spec ->> 'keyId',
+            case when spec ? 'secretCount' then array_fill(now(), array[(spec ->> 'secretCount')::integer]) end,
             (spec ->> 'timeoutMillis')::integer, (spec ->> 'eventLimit')::integer, (spec ->> 'ordered')::boolean);
     insert into "HttpDestination" ("id", "triggerId", "parallelism", "ratePerSecond", "batchEvents", "batchWaitMillis")
     values ((spec ->> 'id')::uuid, (spec ->> 'id')::uuid, (spec ->> 'parallelism')::integer, (spec ->> 'ratePerSecond')::float8,
@@ -996,6 +997,112 @@ begin
 end $$;
 
 COMMENT ON FUNCTION public.http_attach(on_table public."HttpTable") IS 'Creates the triggers of a table, and of its partitions, that are missing.';
+
+CREATE FUNCTION public.http_change_trigger(trigger_id uuid, change jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+    this "HttpTrigger";
+    on_table "HttpTable";
+    compiled record;
+    problem text := case when change ? 'url' then http_url_problem(change ->> 'url') end;
+    is_another constant boolean := change ?| array['operations', 'columns', 'condition'];
+begin
+    if problem is not null then
+        raise exception using errcode = 'invalid_parameter_value', message = problem;
+    end if;
+    -- As a registration: the table's turn first, the trigger's row after it.
+    perform pg_advisory_xact_lock(hashtext(current_schema()), hashtext('http ' || h."name"))
+    from "HttpTrigger" t join "HttpTable" h on h."id" = t."tableId" where t."id" = trigger_id;
+    select * into this from "HttpTrigger" t where t."id" = trigger_id for no key update;
+    if not found then
+        raise exception using errcode = 'invalid_parameter_value', message = format('there is no trigger %s any more', trigger_id);
+    elsif encode(this."secrets", 'hex') <> change ->> 'secretsBefore' then
+        raise exception using errcode = 'serialization_failure', message = 'its secrets were changed meanwhile';
+    end if;
+    update "HttpTrigger" t set
+        "url" = coalesce(change ->> 'url', t."url"),
+        "headers" = http_changed_headers(case when change ? 'dropHeaders' then '{}' else t."headers" end, coalesce(change -> 'headers', '{}')),
+        "secrets" = coalesce(decode(change ->> 'secrets', 'hex'), t."secrets"),
+        "keyId" = coalesce(change ->> 'keyId', t."keyId"),
+        -- Places of secrets among those that there were, from 1; 0: it is new.
+        "secretsSince" = case when not change ? 'secretPlaces' then t."secretsSince"
+            else array(select case when p.place::integer > 0 then t."secretsSince"[p.place::integer] else now() end
+                       from jsonb_array_elements_text(change -> 'secretPlaces') with ordinality p (place, n) order by p.n) end,
+        "timeoutMillis" = case when change ? 'timeoutMillis' then (change ->> 'timeoutMillis')::integer else t."timeoutMillis" end,
+        "eventLimit" = coalesce((change ->> 'eventLimit')::integer, t."eventLimit"),
+        "ordered" = coalesce((change ->> 'ordered')::boolean, t."ordered"),
+        "operations" = case when change ? 'operations' then array(select jsonb_array_elements_text(change -> 'operations')) else t."operations" end,
+        "events" = case when change ? 'events' then array(select jsonb_array_elements_text(change -> 'events')) else t."events" end,
+        "columns" = case when not change ? 'columns' then t."columns"
+            when jsonb_typeof(change -> 'columns') = 'array' then array(select jsonb_array_elements_text(change -> 'columns')) end,
+        "condition" = case when change ? 'condition' then nullif(change -> 'condition', 'null') else t."condition" end,
+        "updatedAt" = now()
+    where t."id" = trigger_id returning * into this;
+    update "HttpDestination" d set
+        "parallelism" = case when change ? 'parallelism' then (change ->> 'parallelism')::integer else d."parallelism" end,
+        "ratePerSecond" = case when change ? 'ratePerSecond' then (change ->> 'ratePerSecond')::float8 else d."ratePerSecond" end,
+        "batchEvents" = coalesce((change ->> 'batchEvents')::integer, d."batchEvents"),
+        "batchWaitMillis" = coalesce((change ->> 'batchWaitMillis')::integer, d."batchWaitMillis")
+    where d."id" = trigger_id;
+    if change ? 'url' then
+        -- Whatever was wrong with the old one says nothing of this one.
+        update "HttpDestination" d set "state" = 'ok', "consecutiveFailures" = 0, "failingSince" = null, "nextAttemptAt" = null
+        where d."id" = trigger_id;
+    end if;
+    if this."tableId" is not null then
+        select * into on_table from "HttpTable" h where h."id" = this."tableId";
+        if is_another then
+            select * into compiled from http_compile_condition(on_table."relation", this."condition", this."columns");
+            -- One that was broken is compiled against the table as it is, and so it is mended; a pause goes on.
+            update "HttpTrigger" t set "ruleId" = http_rule(on_table, compiled.on_update, compiled.on_other), "arguments" = compiled.arguments,
+                "state" = case t."state" when 'broken' then 'active' else t."state" end,
+                "stateReason" = case t."state" when 'broken' then null else t."stateReason" end,
+                "stateSince" = case t."state" when 'broken' then now() else t."stateSince" end
+            where t."id" = trigger_id;
+            perform http_try(on_table);
+            perform http_attach(on_table);
+        end if;
+        if is_another or change ? 'eventLimit' then
+            perform http_refresh(this."tableId");
+        end if;
+    end if;
+    -- What waits goes on as it is now.
+    insert into "OutgoingRequest" ("kind", "destinationId", "askedBy")
+    select 'deliveryAsk', trigger_id, pg_current_xact_id()
+    where exists (select from "OutgoingRequest" r where r."kind" = 'http' and r."state" = 'pending' and r."destinationId" = trigger_id);
+end $$;
+
+COMMENT ON FUNCTION public.http_change_trigger(trigger_id uuid, change jsonb) IS 'Changes a trigger, checked as http_add_trigger does; what is not named stays. Another URL closes the breaker.';
+
+CREATE FUNCTION public.http_changed_headers(headers jsonb, changed jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    stranger text;
+    merged jsonb;
+    problem text;
+begin
+    select k into stranger from jsonb_object_keys(changed) k
+    where jsonb_typeof(changed -> k) = 'null' and not exists (select from jsonb_object_keys(headers) h where lower(h) = lower(k)) limit 1;
+    if stranger is not null then
+        raise exception using errcode = 'invalid_parameter_value', message = format('it sends no header %s along; %s', left(stranger, 100),
+            coalesce('it sends ' || (select string_agg(h, ', ' order by h) from jsonb_object_keys(headers) h), 'it sends none'));
+    end if;
+    merged := coalesce((select jsonb_object_agg(h.key, h.value) from jsonb_each(headers) h
+                        where not exists (select from jsonb_object_keys(changed) k where lower(k) = lower(h.key))), '{}')
+              || coalesce((select jsonb_object_agg(c.key, c.value) from jsonb_each(changed) c where jsonb_typeof(c.value) <> 'null'), '{}');
+    problem := http_headers_problem(merged);
+    if problem is not null then
+        raise exception using errcode = 'invalid_parameter_value', message = problem;
+    end if;
+    return merged;
+end $$;
+
+COMMENT ON FUNCTION public.http_changed_headers(headers jsonb, changed jsonb) IS 'Headers with some of them changed, or says what is wrong with them.';
 
 CREATE FUNCTION public.http_column_type(relation oid, column_name text) RETURNS text
     LANGUAGE sql STABLE
@@ -1622,7 +1729,7 @@ begin
         raise exception using errcode = 'invalid_parameter_value', message = problem;
     end if;
     update "HttpTrigger" t set "url" = coalesce($2, t."url"), "secrets" = coalesce($3, t."secrets"), "keyId" = coalesce($4, t."keyId"),
-        "updatedAt" = now()
+        "secretsSince" = case when $3 is null then t."secretsSince" end, "updatedAt" = now()
     where t."id" = trigger_id;
     if $2 is null then
         return;
@@ -1635,7 +1742,7 @@ begin
     where exists (select from "OutgoingRequest" r where r."kind" = 'http' and r."state" = 'pending' and r."destinationId" = trigger_id);
 end $_$;
 
-COMMENT ON FUNCTION public.http_update_trigger(trigger_id uuid, url text, secrets bytea, key_id text) IS 'Gives a trigger another URL or other sealed secrets; what is null stays. Another URL closes the breaker.';
+COMMENT ON FUNCTION public.http_update_trigger(trigger_id uuid, url text, secrets bytea, key_id text) IS 'What http_change_trigger does, for the version before it.';
 
 CREATE FUNCTION public.http_url_problem(url text) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -3787,6 +3894,7 @@ CREATE TABLE public."HttpTrigger" (
     "lastFaultAt" timestamp with time zone,
     "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
     "updatedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "secretsSince" timestamp with time zone[],
     CONSTRAINT "a condition is a list" CHECK ((jsonb_typeof(condition) = 'array'::text)),
     CONSTRAINT "a limit of events is positive" CHECK (("eventLimit" > 0)),
     CONSTRAINT "a time limit is positive" CHECK (("timeoutMillis" > 0)),
@@ -3814,6 +3922,8 @@ COMMENT ON COLUMN public."HttpTrigger".ordered IS 'The events of a row go one af
 COMMENT ON COLUMN public."HttpTrigger".state IS 'Only an active trigger makes events. broken: its definition does not fit its table any more.';
 
 COMMENT ON COLUMN public."HttpTrigger"."missedStatements" IS 'Statements of the application that went through although their events could not be made.';
+
+COMMENT ON COLUMN public."HttpTrigger"."secretsSince" IS 'Since when each of its secrets signs, the newest first; null: since before this was noted.';
 
 CREATE TABLE public."OutgoingRequest" (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -4457,15 +4567,25 @@ CREATE INDEX "HttpAttempt_at" ON public."HttpAttempt" USING btree (at);
 
 CREATE INDEX "HttpAttempt_destination" ON public."HttpAttempt" USING btree ("destinationId", at);
 
+CREATE INDEX "HttpDestination_failing" ON public."HttpDestination" USING btree ("createdAt", id) WHERE ((state <> 'ok'::text) AND ("triggerId" IS NOT NULL));
+
 CREATE INDEX "HttpDestination_not_ok" ON public."HttpDestination" USING btree (state) WHERE (state <> 'ok'::text);
 
 CREATE INDEX "HttpTrigger_active" ON public."HttpTrigger" USING btree ("tableId", "tenancyId") WHERE ((state = 'active'::text) AND ("tableId" IS NOT NULL));
+
+CREATE INDEX "HttpTrigger_newest" ON public."HttpTrigger" USING btree ("createdAt", id);
 
 CREATE INDEX "HttpTrigger_own_events" ON public."HttpTrigger" USING btree ("tenancyId") WHERE ("tableId" IS NULL);
 
 CREATE INDEX "HttpTrigger_ruleId" ON public."HttpTrigger" USING btree ("ruleId");
 
+CREATE INDEX "HttpTrigger_state" ON public."HttpTrigger" USING btree (state, "createdAt", id);
+
 CREATE INDEX "HttpTrigger_tenancy" ON public."HttpTrigger" USING btree ("tenancyId");
+
+CREATE INDEX "HttpTrigger_tenancy_newest" ON public."HttpTrigger" USING btree ("tenancyId", "createdAt", id);
+
+CREATE INDEX "HttpTrigger_url" ON public."HttpTrigger" USING btree (url COLLATE "C");
 
 CREATE INDEX "OutgoingRequest_asks" ON public."OutgoingRequest" USING btree ("createdAt") WHERE (kind = 'ask'::text);
 
@@ -4479,9 +4599,13 @@ CREATE INDEX "OutgoingRequest_http_dead" ON public."OutgoingRequest" USING btree
 
 CREATE INDEX "OutgoingRequest_http_due" ON public."OutgoingRequest" USING btree ("destinationId", "dueAt", "position") WHERE ((kind = 'http'::text) AND (state = 'pending'::text));
 
+CREATE INDEX "OutgoingRequest_http_given_up" ON public."OutgoingRequest" USING btree ("diedAt", "position") WHERE ((kind = 'http'::text) AND (state = 'dead'::text));
+
 CREATE UNIQUE INDEX "OutgoingRequest_http_once" ON public."OutgoingRequest" USING btree ("destinationId", "deduplicationKey") WHERE ((kind = 'http'::text) AND (state = 'pending'::text) AND ("deduplicationKey" IS NOT NULL));
 
 CREATE INDEX "OutgoingRequest_http_order" ON public."OutgoingRequest" USING btree ("destinationId", "orderKey", "position") WHERE ((kind = 'http'::text) AND (state = 'pending'::text) AND ("orderKey" IS NOT NULL));
+
+CREATE INDEX "OutgoingRequest_http_waiting" ON public."OutgoingRequest" USING btree ("dueAt", "position") WHERE ((kind = 'http'::text) AND (state = 'pending'::text));
 
 CREATE UNIQUE INDEX "OutgoingRequest_one_delivery_a_destination" ON public."OutgoingRequest" USING btree ("destinationId") WHERE (kind = 'delivery'::text);
 

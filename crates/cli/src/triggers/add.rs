@@ -10,6 +10,8 @@ use clap::ValueEnum;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use tenant_sync_core::config::Config;
+use tenant_sync_core::guard::Guard;
+use tenant_sync_core::http::{Destination, UrlError};
 use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::triggers::{self, Limits, Listens, NewTrigger, Operation};
 use tenant_sync_core::{mapping, outbox};
@@ -145,6 +147,7 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
         batch_events: args.batch,
         batch_wait: args.batch_wait,
     };
+    check_host(config, &args.url)?;
     let (mappings, keys) = (mapping::load(config)?, Keyring::from_config(&config.secrets.keys)?);
     let client = internal.get().await?;
     outbox::publish_settings(&client, config.requests.allow_http, config.requests.max_body_bytes).await?;
@@ -165,6 +168,17 @@ pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyh
         text
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An address in place of a name is judged before it is registered; a name, when it is called. What else may be wrong with
+/// a URL is said where it is registered.
+pub(super) fn check_host(config: &Config, url: &str) -> anyhow::Result<()> {
+    match Destination::parse(url, true, &Guard::from_config(&config.network)) {
+        Err(error @ UrlError::Guard(_)) => Err(anyhow::anyhow!(
+            "{error}; network.allow_private or network.allow_cidrs, set for the request workers, too, allow it"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Each once.

@@ -14,7 +14,7 @@ use tenant_sync_core::secrets::Keyring;
 use tenant_sync_core::triggers::{self, Change, Limits, Setting};
 use uuid::Uuid;
 
-use super::add::{On, headers, operations, parse_batch_wait, parse_rate, read, secrets};
+use super::add::{On, check_host, headers, operations, parse_batch_wait, parse_rate, read, secrets};
 use super::report::{self, TriggerLine};
 use crate::context::{Context, Usage};
 use crate::tables::Remarks;
@@ -157,6 +157,9 @@ struct Report {
 
 pub(super) async fn run(context: &Context, config: &Config, args: &Args) -> anyhow::Result<ExitCode> {
     let change = args.change()?;
+    if let Some(url) = &change.url {
+        check_host(config, url)?;
+    }
     let internal = context.internal(config).await?;
     let client = internal.get().await?;
     outbox::publish_settings(&client, config.requests.allow_http, config.requests.max_body_bytes).await?;

@@ -181,11 +181,25 @@ pub(super) fn with_condition(
         None => spec,
         // As it was written: a number that passes through ours may be another one.
         Some(text) => {
-            serde_json::from_str::<serde::de::IgnoredAny>(text)
-                .map_err(|error| TriggerError::NotJson(error.to_string()))?;
+            let read: serde_json::Value =
+                serde_json::from_str(text).map_err(|error| TriggerError::NotJson(error.to_string()))?;
+            if holds_zero(&read) {
+                return Err(TriggerError::NotJson(
+                    "it holds \\u0000, which no text in Postgres can hold".to_owned(),
+                ));
+            }
             format!("{spec} || jsonb_build_object('condition', {}::jsonb)", quote_literal(text))
         }
     })
+}
+
+fn holds_zero(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::String(text) => text.contains('\0'),
+        serde_json::Value::Array(all) => all.iter().any(holds_zero),
+        serde_json::Value::Object(all) => all.iter().any(|(key, one)| key.contains('\0') || holds_zero(one)),
+        _ => false,
+    }
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

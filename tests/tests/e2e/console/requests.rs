@@ -115,5 +115,5 @@ async fn requests_are_paged_filtered_and_sent_again_by_what_is_meant() {
     // Ten arrived, five of them wait again.
     assert_eq!(replayed(json!({ "event": "order.placed", "delivered": true })).await, 5);
     let bad = json!({ "states": ["gone"] });
-    console.refused(("POST", "…/requests/replay"), Some(&bad), 400, None, "").await;
+    console.refused(("POST", "…/requests/replay"), Some(&bad), 400, Some("states[0]"), "delivered").await;
 }

@@ -88,7 +88,8 @@ async fn a_trigger_is_found_paused_resumed_and_tested() {
 async fn a_broken_trigger_says_why_and_is_not_resumed() {
     let stack = Stack::start().await;
     let console = Console::start(&stack).await;
-    stack.internal().sql("create table invoices (id bigint primary key, org text, note text); select track_table('invoices', 'org')").await;
+    let tenancy = stack.tenancy("acme").await;
+    stack.internal().sql("create table invoices (id bigint primary key, org text, amount int, note text); select track_table('invoices', 'org')").await;
     let made = stack
         .cli()
         .run_with_input(
@@ -111,7 +112,11 @@ async fn a_broken_trigger_says_why_and_is_not_resumed() {
         .await
         .json();
     let id = made["id"].as_str().expect("an id");
-    stack.internal().sql("insert into invoices values (1, 'o'); alter table invoices drop column note; update invoices set org = 'p'; select http_settle_faults(10)").await;
+    let breaks = format!(
+        "insert into invoices (id, org) values (1, '{tenancy}'); alter table invoices drop column note;
+         update invoices set amount = 1; select http_settle_faults(10)"
+    );
+    stack.internal().sql(&breaks).await;
     let one = format!("…/triggers/{id}");
     let broken = console.get(&one).await;
     assert_eq!((&broken["state"], &broken["missedStatements"]), (&json!("broken"), &json!(1)), "{broken}");

@@ -79,7 +79,7 @@ async fn secrets_of_a_trigger_are_bounded_and_what_cannot_be_is_refused() {
     refuses(&[id, "--new-secret"], "", 1, "at most 4 secrets").await;
     refuses(&[id, "--secret-file", "-"], "whsec_c2hvcnQ=", 1, "24 to 64").await;
     refuses(&[id, "--new-secret", "--drop-old-secrets", "--url", "no url"], "", 1, "URL").await;
-    refuses(&[id], "", 2, "give --url, --new-secret").await;
+    refuses(&[id], "", 2, "such as --url, --on or --new-secret").await;
     refuses(&[id, "--new-secret", "--secret-file", "-"], "", 2, "cannot be used with").await;
     refuses(&[&uuid::Uuid::nil().to_string(), "--new-secret"], "", 1, "there is no trigger").await;
     assert_eq!(stack.internal().value(r#"select "secrets"::text from "HttpTrigger""#).await, stored);

@@ -105,6 +105,13 @@ async fn wrong_usage_and_bad_input_are_told_apart() {
         .run(&["trigger", "add", "--url", URL, "--all", "--table", "users", "--on", "insert"])
         .await;
     assert!(plain.code == Some(1) && plain.stderr.contains("requests.allow_http"), "{plain:?}");
+    let private = cli.clone().set("network.allow_private", false);
+    for url in ["http://127.0.0.1:9/", "http://10.1.2.3/", "http://[::1]/"] {
+        let added = private
+            .run(&["trigger", "add", "--url", url, "--all", "--table", "users", "--on", "insert"])
+            .await;
+        assert!(added.code == Some(1) && added.stderr.contains("network.allow_private"), "{url}: {added:?}");
+    }
     let keyless = cli
         .clone()
         .set("secrets.keys", "")

@@ -79,7 +79,7 @@ async fn an_untracked_table_a_view_and_our_own_are_refused() {
         ("public.nothing", "there is no table public.nothing"),
         ("public.invoces", "there is no table public.invoces; did you mean public.invoices?"),
         ("nothing", "there is no table nothing in the schema public, and no mapping of that name"),
-        ("invoces", "did you mean invoices or public.invoices?"),
+        ("invoces", "did you mean invoices?"),
         ("public.OutgoingRequest", "is not tracked"),
     ] {
         let output = place

@@ -152,7 +152,7 @@ async fn what_is_wrong_changes_nothing() {
     let (before, own_before) = (place.stored(&id).await, place.stored(&own).await);
     let nobody = Uuid::nil().to_string();
     // Each beside something that is right, so that half of it could be done.
-    let cases: [(&str, &[&str], &str, i32, &str); 17] = [
+    let cases: [(&str, &[&str], &str, i32, &str); 18] = [
         (&id, &["--url", "example.org"], "", 1, "the URL is none"),
         (&id, &["--url", "https://u:p@example.org"], "", 1, "a user or a password"),
         (&id, &["--header", "Host: x"], "", 1, "set by tenant-sync itself"),
@@ -174,6 +174,7 @@ async fn what_is_wrong_changes_nothing() {
             1,
             "there is no column \"prize\"",
         ),
+        (&id, &["--when", "-"], r#"[{"column": "plan", "op": "=", "value": "a\u0000"}]"#, 1, "\\u0000"),
         (&id, &["--event", "target.broken"], "", 1, "it listens to public.invoices"),
         (&id, &["--columns", "plan", "--clear", "columns"], "", 2, "--columns and --clear columns"),
         (&id, &["--header", "X-A: b", "--drop-header", "X-A"], "", 2, "given and dropped"),
