@@ -59,7 +59,7 @@ impl Tenant {
 
     /// Waits until everything that was committed is in lists and numbers: folding many rows takes longer than a question waits.
     pub(super) async fn folded(&self) {
-        eventually(Duration::from_secs(120), "all users to be folded", async || {
+        eventually(Duration::from_secs(300), "all users to be folded", async || {
             let page = self.json("users?limit=1").await;
             if page["activityComplete"] == true { Ok(()) } else { Err("there is more".to_owned()) }
         })
