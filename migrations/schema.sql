@@ -3221,7 +3221,8 @@ CREATE FUNCTION public.tracking_refusal(relation oid) RETURNS text
             'DeletedRow', 'ChangedRow', 'Fusebox', 'WorkerHeartbeat', 'CacheEntry', 'SyncSample', 'TrackedTable',
             'TrackingFault', 'TrackingWatch', 'HttpTable', 'HttpRule', 'HttpTrigger', 'HttpDestination',
             'HttpAttempt', 'HttpFault', 'HttpSettings', 'AuditEntry', 'SchemaMigration', 'ProjectUser', 'ContactChannel', 'Event',
-            'EventIpInfo', 'AuthMethod', 'UserFeed', 'UserActivity', 'UserSearch', 'UserActivityDay', 'ActivityDay', 'ActivityFold')
+            'EventIpInfo', 'AuthMethod', 'UserFeed', 'UserActivity', 'UserSearch', 'UserActivityDay', 'ActivityDay', 'ActivityFold',
+            'RefusedRow')
             then 'is one of tenant-sync''s own: track a table of your application'
         when c.relispartition then format('is a partition: track %s, of which it is a part',
             pg_partition_root(c.oid)::regclass)
@@ -4034,6 +4035,30 @@ CREATE TABLE public."ProjectUser" (
     "changedBy" xid8 DEFAULT pg_current_xact_id() NOT NULL
 );
 
+CREATE TABLE public."RefusedRow" (
+    "tenancyId" uuid NOT NULL,
+    "databaseId" text NOT NULL,
+    "mappingName" text NOT NULL,
+    place integer NOT NULL,
+    key jsonb NOT NULL,
+    "sqlState" text NOT NULL,
+    reason text NOT NULL,
+    "refusedAt" timestamp with time zone NOT NULL,
+    attempts integer NOT NULL,
+    "retryAt" timestamp with time zone NOT NULL,
+    CONSTRAINT "the key is an object" CHECK ((jsonb_typeof(key) = 'object'::text))
+);
+
+COMMENT ON TABLE public."RefusedRow" IS 'Rows that a target refuses: a copy of its _sync_refused, which is the truth, written by the worker whose turn finds that it differs.';
+
+COMMENT ON COLUMN public."RefusedRow".place IS 'Number within the mapping; the set is written as a whole.';
+
+COMMENT ON COLUMN public."RefusedRow".key IS 'The row''s key, by columns of the target. Nothing else of the row is kept.';
+
+COMMENT ON COLUMN public."RefusedRow".reason IS 'Our words, with the names of table, column and constraint; never the server''s text, which carries values.';
+
+COMMENT ON COLUMN public."RefusedRow"."retryAt" IS 'When it is tried again.';
+
 CREATE TABLE public."SchemaMigration" (
     "migrationName" text NOT NULL,
     checksum text NOT NULL,
@@ -4172,7 +4197,8 @@ CREATE TABLE public."SyncState" (
     "comparePosition" jsonb,
     "rowsWritten" bigint DEFAULT 0 NOT NULL,
     "refusedRows" integer DEFAULT 0 NOT NULL,
-    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL
+    "updatedAt" timestamp with time zone DEFAULT now() NOT NULL,
+    "refusedDigest" text
 );
 
 COMMENT ON TABLE public."SyncState" IS 'Progress of each mapping in each target: a copy for status and sweep; the watermark in the target is the truth.';
@@ -4188,6 +4214,8 @@ COMMENT ON COLUMN public."SyncState"."fillPosition" IS 'Key up to which the fill
 COMMENT ON COLUMN public."SyncState"."comparedAt" IS 'When a range of keys was last compared although the target follows, or it was filled.';
 
 COMMENT ON COLUMN public."SyncState"."comparePosition" IS 'Key after which that comparison goes on; null = it is through, or has not begun.';
+
+COMMENT ON COLUMN public."SyncState"."refusedDigest" IS 'Of what "RefusedRow" is a copy of; null: the target refused nothing. Where the target says something else, the copy is written anew.';
 
 CREATE TABLE public."TargetSession" (
     "tenancyId" uuid NOT NULL,
@@ -4440,6 +4468,9 @@ ALTER TABLE ONLY public."ProjectUser"
 
 ALTER TABLE ONLY public."Project"
     ADD CONSTRAINT "Project_pkey" PRIMARY KEY (id);
+
+ALTER TABLE ONLY public."RefusedRow"
+    ADD CONSTRAINT "RefusedRow_pkey" PRIMARY KEY ("tenancyId", "databaseId", "mappingName", place);
 
 ALTER TABLE ONLY public."SchemaMigration"
     ADD CONSTRAINT "SchemaMigration_pkey" PRIMARY KEY ("migrationName");
@@ -4757,6 +4788,9 @@ ALTER TABLE ONLY public."HttpTrigger"
 
 ALTER TABLE ONLY public."ProjectUser"
     ADD CONSTRAINT "ProjectUser_tenancyId_fkey" FOREIGN KEY ("tenancyId") REFERENCES public."Tenancy"(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public."RefusedRow"
+    ADD CONSTRAINT "RefusedRow_tenancyId_databaseId_mappingName_fkey" FOREIGN KEY ("tenancyId", "databaseId", "mappingName") REFERENCES public."SyncState"("tenancyId", "databaseId", "mappingName") ON DELETE CASCADE;
 
 ALTER TABLE ONLY public."SequencedDependency"
     ADD CONSTRAINT "SequencedDependency_changed_fkey" FOREIGN KEY (changed) REFERENCES public."SequencedRelation"(relation) ON DELETE CASCADE;

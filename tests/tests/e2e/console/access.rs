@@ -141,3 +141,28 @@ async fn where_there_is_nothing_a_browser_sees_a_page_and_a_program_a_problem() 
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}: {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn the_login_form_and_the_api_count_wrong_keys_together() {
+    let stack = Stack::start().await;
+    let console = Console::start_with(&stack, |setup| setup.set("console.login_failures", 3)).await;
+    let form = ["Content-Type: application/x-www-form-urlencoded", "Sec-Fetch-Site: same-origin"];
+    let log_in = async |key: &str| console.raw("POST", "/login", &form, &format!("key={key}&next=%2F")).await;
+    for _ in 0..2 {
+        let wrong = log_in("hunter2-hunter2-hunter2").await;
+        assert_eq!((wrong.status, wrong.header("set-cookie")), (401, None), "{wrong:?}");
+        assert!(wrong.body.contains("is not among") && !wrong.body.contains("hunter2"), "{}", wrong.body);
+    }
+    let wrong = "Authorization: Bearer hunter2-hunter2-hunter2";
+    assert_eq!(console.raw("GET", FUSEBOX, &[wrong], "").await.status, 401);
+    let waiting = log_in(Console::KEY).await;
+    assert_eq!(waiting.status, 429, "{waiting:?}");
+    assert!(waiting.body.contains("Too many wrong keys"), "{}", waiting.body);
+    let right = format!("Authorization: Bearer {}", Console::KEY);
+    assert_eq!(console.raw("GET", FUSEBOX, &[&right], "").await.status, 429);
+    let elsewhere = ["Content-Type: application/x-www-form-urlencoded", "Sec-Fetch-Site: cross-site"];
+    assert_eq!(console.raw("POST", "/login", &elsewhere, "key=x").await.status, 403);
+    for line in console.worker.logs().lines() {
+        assert!(!line.contains("hunter2") && !line.contains(Console::KEY), "a key in the log: {line}");
+    }
+}

@@ -57,6 +57,15 @@ impl Tenant {
         reply.body
     }
 
+    /// Waits until everything that was committed is in lists and numbers: folding many rows takes longer than a question waits.
+    pub(super) async fn folded(&self) {
+        eventually(Duration::from_secs(300), "all users to be folded", async || {
+            let page = self.json("users?limit=1").await;
+            if page["activityComplete"] == true { Ok(()) } else { Err("there is more".to_owned()) }
+        })
+        .await;
+    }
+
     /// All users of a list, page by page of `limit`, as the values of `field`.
     pub(super) async fn walk(&self, parameters: &str, limit: u32, field: &str) -> Vec<String> {
         let (mut all, mut cursor) = (Vec::new(), String::new());

@@ -217,6 +217,7 @@ async fn the_rare_and_the_frequent_are_found_among_many() {
     tenant.sql(r#"insert into "ProjectUser" ("tenancyId", "displayName", "signedUpAt", "isAnonymous")
         select $T, case when n % 1500 = 0 then 'rare ' else 'often ' end || n, '2026-01-01'::timestamptz + n * interval '1 second', n % 3000 = 0 from generate_series(1, 12000) n"#).await;
     tenant.sql(r#"insert into "ContactChannel" ("tenancyId", "projectUserId", "value") select $T, "projectUserId", 'rare@acme.example' from "ProjectUser" where "displayName" = 'often 7'"#).await;
+    tenant.folded().await;
     for desc in ["false", "true"] {
         for order in ["signed_up_at", "last_active_at"] {
             let mut rare =
@@ -247,6 +248,7 @@ async fn what_is_frequent_elsewhere_is_walked_to_in_steps() {
     let tenant = Tenant::start().await;
     tenant.sql(r#"insert into "ProjectUser" ("tenancyId", "displayName", "signedUpAt")
         select $T, case when n <= 11000 then 'zed ' else 'ann ' end || n, '2026-01-01'::timestamptz + n * interval '1 second' from generate_series(1, 22500) n"#).await;
+    tenant.folded().await;
     let first = tenant.json("users?query=zed&desc=true&limit=1000").await;
     assert_eq!(first["users"].as_array().map(Vec::len), Some(0), "none so far");
     assert!(first["nextCursor"].is_string(), "but it goes on");
