@@ -6,10 +6,7 @@ use std::sync::OnceLock;
 
 use crate::pids::project_root;
 
-/// Names a folder with other programs than those of this build: `TENANT_SYNC_TEST_PROGRAMS=target/static`.
-const OTHERS: &str = "TENANT_SYNC_TEST_PROGRAMS";
-
-/// Where the program `name` of this build is, for example `sequencer`; or of those that [`OTHERS`] names.
+/// Where the program `name` of this build is, for example `sequencer`.
 ///
 /// # Panics
 /// It is missing.
@@ -17,9 +14,6 @@ const OTHERS: &str = "TENANT_SYNC_TEST_PROGRAMS";
 pub fn path(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
-        if let Some(others) = std::env::var_os(OTHERS).filter(|others| !others.is_empty()) {
-            return project_root().join(others);
-        }
         let folder = folder();
         build(&folder);
         folder

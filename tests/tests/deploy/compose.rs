@@ -105,6 +105,28 @@ fn services_wait_for_services_that_can_say_that_they_are_ready() {
     }
 }
 
+/// In a container 127.0.0.1 is the container: servers have the names of their services, and only people's browsers need more.
+#[test]
+fn programs_are_sent_to_services_and_people_to_this_machine() {
+    let Some(services) = services() else { return };
+    let mut sent = 0;
+    for (name, service) in &services {
+        for (key, value) in service["environment"].as_object().into_iter().flatten() {
+            let Ok(url) = reqwest::Url::parse(&text(value)) else { continue };
+            let Some(host) = url.host_str() else { continue };
+            if key.ends_with("__UI_URL") {
+                assert_eq!(host, "127.0.0.1", "{name} {key}");
+                let said = services["welcome"]["command"].to_string();
+                assert!(said.contains(&text(value)), "{name} {key}: {value} is not in {said}");
+            } else {
+                assert!(services.contains_key(host), "{name} {key}: there is no service {host:?}");
+                sent += 1;
+            }
+        }
+    }
+    assert!(sent >= 20, "{sent} addresses are too few to be all");
+}
+
 /// What Compose itself says, where there is one.
 #[test]
 fn compose_takes_the_file() {
