@@ -3927,7 +3927,7 @@ COMMENT ON COLUMN public."HttpTrigger"."missedStatements" IS 'Statements of the 
 COMMENT ON COLUMN public."HttpTrigger"."secretsSince" IS 'Since when each of its secrets signs, the newest first; null: since before this was noted.';
 
 CREATE TABLE public."OutgoingRequest" (
-    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    id uuid DEFAULT (encode(OVERLAY(int8send((((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric))::bigint << 16)) PLACING SUBSTRING(uuid_send(gen_random_uuid()) FROM 7) FROM 7), 'hex'::text))::uuid NOT NULL,
     kind text DEFAULT 'sync'::text NOT NULL,
     "createdAt" timestamp with time zone DEFAULT now() NOT NULL,
     "deduplicationKey" text,
@@ -3967,6 +3967,8 @@ CREATE TABLE public."OutgoingRequest" (
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02');
 
 COMMENT ON TABLE public."OutgoingRequest" IS 'Outbox. One row of kind sync for each target with something to do, one of kind delivery for each destination: pending, queued, running, gone. Rows of kind http are the requests themselves. Rows of kind ask and deliveryAsk are an application''s wish, folded by the poller.';
+
+COMMENT ON COLUMN public."OutgoingRequest".id IS 'Begins with the time at which it was made, so that ids come in order. Of kind http: also the webhook-id.';
 
 COMMENT ON COLUMN public."OutgoingRequest"."dueAt" IS 'When the row may be taken up. Claiming and running move it on by a lease, so a lapsed lease is due by itself.';
 

@@ -33,7 +33,7 @@ pub(crate) enum Streamed {
 /// # Errors
 /// Postgres does. What was sent before a read failed is settled.
 pub(crate) async fn run(road: Road<'_>, flow: &mut Flow, page: Vec<Due>) -> Result<Streamed, DbError> {
-    let (client, common) = (flow.client.clone(), Arc::clone(&flow.common));
+    let (client, common, trace) = (flow.client.clone(), Arc::clone(&flow.common), flow.trace);
     let (mut ahead, mut unsettled) = (Ahead::of(page), Unsettled::default());
     let mut calls = FuturesUnordered::new();
     let (mut reading, mut settling) = (Step::default(), Step::default());
@@ -42,10 +42,12 @@ pub(crate) async fn run(road: Road<'_>, flow: &mut Flow, page: Vec<Due>) -> Resu
     let mut settle_at = pin!(sleep_until(Instant::now()));
     loop {
         let hold_back = loop {
-            match next(flow, &mut ahead, &unsettled, calls.len()) {
-                Give::Row(row) => calls.push(spans::call(flow.trace, &client, &common, vec![row])),
-                Give::Later(wait) => break Some(wait),
-                Give::Nothing => break None,
+            match may_begin(flow, &ahead, &unsettled, calls.len()) {
+                Begin::Now => {
+                    calls.extend(ahead.next().map(|row| spans::call(trace, &client, &common, vec![row])));
+                }
+                Begin::Later(wait) => break Some(wait),
+                Begin::Not => break None,
             }
         };
         if flow.stop.is_some() {
@@ -98,24 +100,21 @@ pub(crate) async fn run(road: Road<'_>, flow: &mut Flow, page: Vec<Due>) -> Resu
     broken.map_or(Ok(Streamed::Settled), Err)
 }
 
-/// What may be sent now.
-enum Give {
-    Row(Due),
+/// Whether another call may begin.
+enum Begin {
+    Now,
     /// The rate says: not yet.
     Later(Duration),
-    Nothing,
+    Not,
 }
 
-fn next(flow: &mut Flow, ahead: &mut Ahead, unsettled: &Unsettled, under_way: usize) -> Give {
-    if ahead.is_empty()
-        || under_way >= flow.at_once()
-        || !unsettled.have_room_beside(under_way)
-        || !flow.goes_on()
-    {
-        return Give::Nothing;
+fn may_begin(flow: &mut Flow, ahead: &Ahead, unsettled: &Unsettled, under_way: usize) -> Begin {
+    let room = under_way < flow.at_once() && unsettled.have_room_beside(under_way);
+    if ahead.is_empty() || !room || !flow.goes_on() {
+        return Begin::Not;
     }
     match flow.pace.ask() {
-        Leave::After(wait) => Give::Later(wait),
-        Leave::Now => ahead.next().map_or(Give::Nothing, Give::Row),
+        Leave::After(wait) => Begin::Later(wait),
+        Leave::Now => Begin::Now,
     }
 }

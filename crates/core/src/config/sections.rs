@@ -191,7 +191,7 @@ pub struct Requests {
     /// Requests at once to one destination, unless it has its own.
     #[serde(deserialize_with = "count")]
     pub parallelism: i32,
-    /// Requests after which a destination gives its place up.
+    /// Requests after which a destination gives its place up, if no place is free.
     #[serde(deserialize_with = "count")]
     pub turn_rows: usize,
     /// A destination whose worker stopped renewing it is due again after this.

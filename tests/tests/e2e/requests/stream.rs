@@ -1,12 +1,16 @@
 //! Many requests of one destination: nobody waits for a settlement, and nothing is sent twice for it.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use tenant_sync_tests::endpoint::Endpoint;
 use tenant_sync_tests::receiver::Receiver;
 use tenant_sync_tests::stack::Stack;
 
 use super::{SOON, road, stack, until};
+
+/// Until everything is well again, on a busy machine.
+const HEALED: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sending_and_reading_go_on_while_a_settlement_waits() {
@@ -27,6 +31,27 @@ async fn sending_and_reading_go_on_while_a_settlement_waits() {
     let ids: HashSet<&str> = received.iter().map(|r| r.id()).collect();
     assert_eq!((received.len(), ids.len()), (4_000, 4_000), "each once");
     drop(worker);
+}
+
+/// What comes again is what was not settled, and that is bounded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_in_a_stream_loses_nothing_and_repeats_a_bounded_part() {
+    let stack = stack(&[("requests.run_lease", "3s"), ("poller.claim_lease", "3s")]).await;
+    let receiver = Receiver::start().await;
+    let endpoint = Endpoint::register(&stack, &receiver.url(), "").await;
+    endpoint.send(0, 5_000, 0).await;
+    let _poller = stack.poller().start().await;
+    let mut dying = stack.request_worker().failpoint("requests.before_settle=abort@3").spawn();
+    let _ = dying.wait_exit(HEALED).await;
+    let before = receiver.count();
+    dying.clear_failpoints();
+    dying.launch_again();
+    endpoint.drained(HEALED).await;
+    let ids: HashSet<String> = receiver.received().iter().map(|r| r.id().to_owned()).collect();
+    assert_eq!(ids.len(), 5_000);
+    assert!(before > 0 && receiver.count() > 5_000, "what was not settled came again");
+    assert!(receiver.count() <= 5_000 + 3_000, "{}", receiver.count());
+    assert!(endpoint.counts().await.starts_with("0|0|5000|"), "{}", endpoint.counts().await);
 }
 
 /// What an operator deletes while it is on its way is logged, with all that is known of it.
