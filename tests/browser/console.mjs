@@ -284,7 +284,7 @@ const triggers = async (page) => {
   await page.waitForURL(/event=order.placed/);
   await live(page);
   await look(page, "requests-filtered");
-  await page.getByRole("button", { name: "Send all of these again" }).click();
+  await page.getByRole("button", { name: "Send them again" }).click();
   await look(page, "requests-question");
   await page.getByRole("dialog").getByRole("button", { name: "Send them again" }).click();
   await page.getByRole("status").filter({ hasText: "1 request is sent again" }).waitFor();

@@ -213,7 +213,7 @@ fn question_of_all(wanted: &Wanted, replay: &Replay) -> Asked {
     Asked {
         id: "replay".to_owned(),
         label: "Send them again".to_owned(),
-        spoken: "Send all of these again".to_owned(),
+        spoken: "Send them again".to_owned(),
         question: "Send all of these again?".to_owned(),
         consequence,
         href: wanted.address("/requests/replay").to_string(),

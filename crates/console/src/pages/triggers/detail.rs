@@ -65,7 +65,10 @@ fn page(trigger: &Trigger, whose: String) -> Detail {
         headline,
         advice,
         since: trigger.state_since.0,
-        next_attempt_at: trigger.next_attempt_at.map(|at| at.0).filter(|_| trigger.state == "active"),
+        next_attempt_at: trigger
+            .next_attempt_at
+            .map(|at| at.0)
+            .filter(|at| trigger.state == "active" && *at > OffsetDateTime::now_utc()),
         missed: (trigger.missed_statements > 0).then(|| missed(trigger)),
         dead_href: format!("{requests}&state=dead"),
         requests_href: requests,
@@ -150,8 +153,7 @@ fn secrets(trigger: &Trigger) -> String {
     let Some(since) = &trigger.secrets_since else { return "since before they were counted".to_owned() };
     let times: Vec<String> =
         since.iter().map(|at| at.map_or_else(|| "earlier".to_owned(), |at| exact(at.0))).collect();
-    let noun = if times.len() == 1 { "signs" } else { "sign" };
-    format!("{} {noun}, since {}", times.len(), times.join(", "))
+    format!("{}, since {}", times.len(), times.join(", "))
 }
 
 /// The actions of its page.

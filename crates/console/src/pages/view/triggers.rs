@@ -157,7 +157,7 @@ fn state(page: &Detail) -> Markup {
             (sign(line.level))
             div {
                 h2 { (page.headline) " " (badge(line.level, line.state)) }
-                p { "Since " (ago(page.now, page.since)) ", last success " (ago_or(page.now, line.last_success_at, "never")) }
+                p { "Its state changed " (ago(page.now, page.since)) ", last success " (ago_or(page.now, line.last_success_at, "never")) }
             }
         }
         @if line.reason.is_some() || page.missed.is_some() {
