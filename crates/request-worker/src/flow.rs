@@ -16,7 +16,7 @@ use tenant_sync_core::trace::Context;
 use tokio_util::sync::CancellationToken;
 
 use crate::breaker::Breaker;
-use crate::call::{self, Called, Common};
+use crate::call::{Called, Common};
 use crate::chains::Chain;
 use crate::meter::Meter;
 use crate::pace::{Leave, Pace};

@@ -248,7 +248,7 @@ impl Turn<'_> {
             slice.overflowing.iter().map(|at| (*at, "one change touches more rows than a slice holds")),
         );
         if slice.rows == 0 && wanted.is_empty() {
-            wanted = self.emptied(&report.cursors).await?;
+            wanted = self.emptied(report).await?;
         }
         if wanted.is_empty() {
             return Ok(slice);
@@ -271,14 +271,14 @@ impl Turn<'_> {
         }
     }
 
-    /// Mappings whose table has no row although the source has: the customer emptied it.
-    async fn emptied(&self, cursors: &[Cursor]) -> Result<Vec<(usize, &'static str)>, TurnError> {
+    /// Mappings whose table has no row although the source has more than it refuses: the customer emptied it.
+    async fn emptied(&self, report: &Report) -> Result<Vec<(usize, &'static str)>, TurnError> {
         let mut emptied = Vec::new();
         for (at, plan) in self.plans.iter().enumerate() {
             let whole = crate::source::KeyRange { from: None, to: None };
-            if !cursors[at].filling()
+            if !report.cursors[at].filling()
                 && self.bounded(self.writer(plan).is_empty_from(&whole)).await?
-                && self.reader.any(plan).await?
+                && self.reader.has_more_than(plan, report.refused[at]).await?
             {
                 emptied.push((at, "the table was emptied"));
             }

@@ -319,12 +319,12 @@ impl Reader<'_> {
         Ok(part)
     }
 
-    /// Whether the tenant has any row in the mapping's source.
-    pub(crate) async fn any(&self, plan: &Plan) -> Result<bool, SourceError> {
+    /// Whether the tenant has more than so many rows in the mapping's source.
+    pub(crate) async fn has_more_than(&self, plan: &Plan, rows: i64) -> Result<bool, SourceError> {
         let session = self.internal.get().await?;
         let look = async {
-            let statement = session.prepare_cached(&plan.statements.any).await?;
-            Ok(session.query_one(&statement, &[&self.tenancy]).await?.try_get(0)?)
+            let statement = session.prepare_cached(&plan.statements.more_than).await?;
+            Ok(session.query_one(&statement, &[&self.tenancy, &rows]).await?.try_get(0)?)
         };
         look.await.map_err(|error: SourceError| error.of(plan))
     }

@@ -35,8 +35,8 @@ pub(crate) struct Statements {
     pub(crate) next_keys: String,
     /// `$2` largest row, `$3`… arrays of the keys' columns as text.
     pub(crate) by_key: String,
-    /// Whether the tenant has any row.
-    pub(crate) any: String,
+    /// Whether the tenant has more than `$2` rows.
+    pub(crate) more_than: String,
 }
 
 /// What the statements of one mapping are made from.
@@ -99,7 +99,10 @@ impl Statements {
             first_keys: parts.rows("", &order, "$2", "$3"),
             next_keys: parts.rows(&format!("and {}", parts.key_after(4)), &order, "$2", "$3"),
             by_key: parts.by_key(),
-            any: format!("select exists (select from {} s where {})", parts.source, parts.tenant),
+            more_than: format!(
+                "select count(*) > $2::bigint from (select from {} s where {} limit $2::bigint + 1) as some",
+                parts.source, parts.tenant
+            ),
         }
     }
 }

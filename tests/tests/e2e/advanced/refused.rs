@@ -61,6 +61,41 @@ async fn a_row_that_a_check_refuses_stops_no_other_and_heals() {
 }
 
 #[tokio::test]
+async fn a_table_whose_rows_are_all_refused_was_not_emptied() {
+    let stack = Stack::start().await;
+    let mut workers = stack.start_workers().await;
+    workers.sync_worker.allow("the target refuses a row");
+    let tenant = Tenant::create(&stack).await;
+    let target = tenant.target(stack.external(0)).add().await;
+    target.caught_up().await;
+    target.sql("alter table users add constraint no_bad check (display_name not like '%bad%')").await;
+    for name in ["bad one", "bad two"] {
+        tenant.user(name).await;
+    }
+    target.shows(REFUSED, &["users|23514", "users|23514"]).await;
+    let emptied = || workers.sync_worker.logs().matching("the table was emptied").len();
+
+    // A visit that finds nothing new leaves them where they are.
+    let visit = async || {
+        let since = target.value("select clock_timestamp()").await;
+        target.try_now().await;
+        target
+            .shows(&format!("select bool_and(complete_as_of > '{since}') from _sync_metadata"), &["t"])
+            .await;
+    };
+    visit().await;
+    assert_eq!(emptied(), 0);
+
+    // A row that is not refused arrives; taken away in the target, it comes again.
+    tenant.user("good").await;
+    target.shows("select display_name from users", &["good"]).await;
+    target.sql("delete from users").await;
+    visit().await;
+    target.shows("select display_name from users", &["good"]).await;
+    assert_eq!(emptied(), 1);
+}
+
+#[tokio::test]
 async fn rows_in_each_others_way_under_a_unique_index() {
     let stack = Stack::start().await;
     let mut workers = stack.start_workers().await;
