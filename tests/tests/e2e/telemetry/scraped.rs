@@ -57,21 +57,7 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
     .await;
 
     understands_all_of(&prometheus, &dashboard).await;
-    eventually(SOON, "the rules to be evaluated", async || {
-        let rules = rules_of(&prometheus).await?;
-        assert!(rules.len() > 15, "{rules:?}");
-        match rules.iter().find(|rule| rule["health"] != "ok") {
-            None => Ok(()),
-            Some(rule) => Err(format!("{}: {} {}", rule["name"], rule["health"], rule["lastError"])),
-        }
-    })
-    .await;
-    eventually(SOON, "nothing to be wrong", async || {
-        let firing: Vec<_> =
-            rules_of(&prometheus).await?.into_iter().filter(|rule| rule["state"] != "inactive").collect();
-        if firing.is_empty() { Ok(()) } else { Err(format!("{firing:?}")) }
-    })
-    .await;
+    all_is_well(&prometheus).await;
     let lag = prometheus.number("sum(tenant_sync_lag_seconds_count)").await.expect("a number");
     assert!(lag >= 1.0, "{lag}");
 
@@ -82,14 +68,7 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
     tenant.user("nobody brings her").await;
     stack.internal().sql(&format!("select enqueue_http_request('{}')", receiver.url())).await;
     for alert in ["TenantSyncChangesNotDelivered", "TenantSyncRequestsNotDelivered"] {
-        let expression = expression_of(&rules, alert).replace("> 60", "> 4");
-        eventually(SOON, &format!("{alert} to see what waits"), async || {
-            match prometheus.query(&expression).await?.as_slice() {
-                [] => Err(format!("{expression} has no value")),
-                _ => Ok(()),
-            }
-        })
-        .await;
+        sees_what_waits(&prometheus, &rules, alert).await;
     }
 
     // Nobody is left who could tell: the alert about age begins to count.
@@ -101,6 +80,37 @@ async fn every_metric_of_rules_and_dashboard_is_scraped_and_the_rules_evaluate()
         let first = rules.iter().find(|rule| rule["name"] == "TenantSyncChangesNotDelivered");
         let first = first.ok_or("it is not there")?;
         if first["state"] == "inactive" { Err("inactive".to_owned()) } else { Ok(()) }
+    })
+    .await;
+}
+
+/// Every rule is evaluated, and none sees anything.
+async fn all_is_well(prometheus: &Prometheus) {
+    eventually(SOON, "the rules to be evaluated", async || {
+        let rules = rules_of(prometheus).await?;
+        assert!(rules.len() > 15, "{rules:?}");
+        match rules.iter().find(|rule| rule["health"] != "ok") {
+            None => Ok(()),
+            Some(rule) => Err(format!("{}: {} {}", rule["name"], rule["health"], rule["lastError"])),
+        }
+    })
+    .await;
+    eventually(SOON, "nothing to be wrong", async || {
+        let firing: Vec<_> =
+            rules_of(prometheus).await?.into_iter().filter(|rule| rule["state"] != "inactive").collect();
+        if firing.is_empty() { Ok(()) } else { Err(format!("{firing:?}")) }
+    })
+    .await;
+}
+
+/// An alert about age sees something that is older than four seconds, where it would wait for sixty.
+async fn sees_what_waits(prometheus: &Prometheus, rules: &str, alert: &str) {
+    let expression = expression_of(rules, alert).replace("> 60", "> 4");
+    eventually(SOON, &format!("{alert} to see what waits"), async || {
+        match prometheus.query(&expression).await?.as_slice() {
+            [] => Err(format!("{expression} has no value")),
+            _ => Ok(()),
+        }
     })
     .await;
 }
