@@ -200,7 +200,7 @@ mod tests {
         /// Whatever calls and settlements do, all that is read is settled once and in order, and what would come again
         /// is bounded.
         #[test]
-        fn all_is_settled_once_and_the_bound_holds(steps in proptest::collection::vec(0_u8..6, 0..4_000)) {
+        fn all_is_settled_once_and_the_bound_holds(steps in proptest::collection::vec(0_u8..6, 0..400)) {
             let total = 5 * FULL + 7;
             let mut read = 0;
             let mut page = || {
@@ -235,7 +235,7 @@ mod tests {
                 settled.len()
             };
             for what in steps {
-                step(what, 60);
+                step(what, 200);
             }
             let mut ends = 0;
             while step([0, 4, 5][ends % 3], UNSETTLED_MAX) < total {
