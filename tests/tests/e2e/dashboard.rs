@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 const KEY: &str = "0123456789abcdef-browser";
 /// What the script has to get through, in its own words.
-const STEPS: [&str; 18] = [
+const STEPS: [&str; 21] = [
     "logged in, and led to where it was going",
     "a change flows",
     "the sequencer stands still, and the road says so",
