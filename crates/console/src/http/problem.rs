@@ -29,11 +29,11 @@ pub struct Problem {
     retry_after: Option<Duration>,
     /// What went wrong on our side, for the log.
     #[serde(skip)]
-    fault: Option<String>,
+    fault: Option<Box<Fault>>,
 }
 
 /// A fault of ours that an answer does not show; [`crate::told`] writes it into the log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault(pub(crate) String);
 
 impl Problem {
@@ -120,18 +120,18 @@ impl Problem {
     pub(crate) fn internal(error: &dyn Display) -> Self {
         let detail = "this is a fault of the console; its log says more";
         let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "It went wrong", detail);
-        Self { fault: Some(error.to_string()), ..problem }
+        Self { fault: Some(Box::new(Fault(error.to_string()))), ..problem }
     }
 
     /// What went wrong on our side.
     pub(crate) fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+        self.fault.as_ref().map(|fault| fault.0.as_str())
     }
 
     /// Notes the fault at an answer that is made of this.
     pub(crate) fn note_at(&self, answer: &mut Response) {
         if let Some(fault) = &self.fault {
-            answer.extensions_mut().insert(Fault(fault.clone()));
+            answer.extensions_mut().insert(Fault::clone(fault));
         }
     }
 

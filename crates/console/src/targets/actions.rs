@@ -151,14 +151,12 @@ pub(super) fn routes() -> Routes {
         )
 }
 
+type Answer = BoxFuture<'static, Result<Json<Asked>, Problem>>;
+
 /// A route that acts upon what `read` makes of its body.
 fn handler<B: DeserializeOwned + Send + 'static>(
     read: fn(B) -> (Uuid, Option<String>, Action),
-) -> impl Fn(State<Console>, Operator, Query, Body<B>) -> BoxFuture<'static, Result<Json<Asked>, Problem>>
-+ Clone
-+ Send
-+ Sync
-+ 'static {
+) -> impl Fn(State<Console>, Operator, Query, Body<B>) -> Answer + Clone + Send + Sync + 'static {
     move |State(console), operator, query, Body(body)| {
         Box::pin(async move {
             query.none()?;

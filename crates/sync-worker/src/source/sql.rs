@@ -100,7 +100,7 @@ impl Statements {
             next_keys: parts.rows(&format!("and {}", parts.key_after(4)), &order, "$2", "$3"),
             by_key: parts.by_key(),
             more_than: format!(
-                "select count(*) > $2::bigint from (select from {} s where {} limit $2::bigint + 1) as some",
+                "select count(*) > $2::bigint from (select from {} s where {} limit $2::bigint + 1) as looked",
                 parts.source, parts.tenant
             ),
         }

@@ -13,6 +13,65 @@ use super::kit::Place;
 const ELSEWHERE: &str = "http://127.0.0.1:9/elsewhere";
 const GOLD: &str = r#"[{"column": "plan", "op": "=", "value": "gold"}]"#;
 
+/// All that `trigger update` can change, but for secrets.
+const ANOTHER: [&str; 25] = [
+    "--url",
+    ELSEWHERE,
+    "--on",
+    "update,delete",
+    "--columns",
+    "amount",
+    "--when",
+    "-",
+    "--header",
+    "x-a: b",
+    "--header",
+    "X-B: c",
+    "--max-events",
+    "5",
+    "--ordered",
+    "--timeout",
+    "3s",
+    "--parallelism",
+    "2",
+    "--rate",
+    "3.5",
+    "--batch",
+    "7",
+    "--batch-wait",
+    "2s",
+];
+/// What is looked at in `trigger show`.
+const SHOWN: [&str; 13] = [
+    "url",
+    "on",
+    "columns",
+    "when",
+    "headerNames",
+    "maxEvents",
+    "ordered",
+    "timeoutMillis",
+    "parallelism",
+    "ratePerSecond",
+    "batchEvents",
+    "batchWaitMillis",
+    "state",
+];
+/// Back to what it is without options.
+const BACK: [&str; 11] = [
+    "--clear",
+    "columns,when,headers,timeout,parallelism,rate",
+    "--ordered=false",
+    "--batch",
+    "1",
+    "--batch-wait",
+    "0s",
+    "--max-events",
+    "10000",
+    "--on",
+    "update",
+];
+
 impl Place {
     /// What `trigger update` answers.
     async fn updated(&self, id: &str, options: &[&str], input: &str) -> Value {
@@ -41,57 +100,15 @@ async fn everything_but_tenancy_and_table_can_be_another_one() {
         place.trigger(&["--all", "--table", "public.invoices", "--on", "insert", "--header", "X-A: a"]).await;
     place.sql("insert into invoices (id, org, plan) select n, 'one', case when n < 10 then 'gold' else 'lead' end from generate_series(1, 12) n").await;
     assert_eq!(place.taken().await.len(), 12);
-    let options = [
-        "--url",
-        ELSEWHERE,
-        "--on",
-        "update,delete",
-        "--columns",
-        "amount",
-        "--when",
-        "-",
-        "--header",
-        "x-a: b",
-        "--header",
-        "X-B: c",
-        "--max-events",
-        "5",
-        "--ordered",
-        "--timeout",
-        "3s",
-        "--parallelism",
-        "2",
-        "--rate",
-        "3.5",
-        "--batch",
-        "7",
-        "--batch-wait",
-        "2s",
-    ];
-    let now = place.updated(&id, &options, GOLD).await;
-    let names = [
-        "url",
-        "on",
-        "columns",
-        "when",
-        "headerNames",
-        "maxEvents",
-        "ordered",
-        "timeoutMillis",
-        "parallelism",
-        "ratePerSecond",
-        "batchEvents",
-        "batchWaitMillis",
-        "state",
-    ];
+    let now = place.updated(&id, &ANOTHER, GOLD).await;
     let expected = json!({
         "url": ELSEWHERE, "on": ["update", "delete"], "columns": ["amount"],
         "when": [{"column": "plan", "op": "=", "value": "gold"}], "headerNames": ["X-B", "x-a"], "maxEvents": 5,
         "ordered": true, "timeoutMillis": 3000, "parallelism": 2, "ratePerSecond": 3.5, "batchEvents": 7,
         "batchWaitMillis": 2000, "state": "active",
     });
-    assert_eq!(some(&now, &names), expected);
-    assert_eq!(some(&place.stack.cli().json(&["trigger", "show", &id]).await, &names), expected);
+    assert_eq!(some(&now, &SHOWN), expected);
+    assert_eq!(some(&place.stack.cli().json(&["trigger", "show", &id]).await, &SHOWN), expected);
     assert_eq!(
         place.value(r#"select "headers"::text from "HttpTrigger""#).await,
         r#"{"X-B": "c", "x-a": "b"}"#,
@@ -107,26 +124,13 @@ async fn everything_but_tenancy_and_table_can_be_another_one() {
     assert_eq!(place.value(r#"select "orderKey" from "OutgoingRequest" where kind = 'http'"#).await, "1");
     place.taken().await;
 
-    let options = [
-        "--clear",
-        "columns,when,headers,timeout,parallelism,rate",
-        "--ordered=false",
-        "--batch",
-        "1",
-        "--batch-wait",
-        "0s",
-        "--max-events",
-        "10000",
-        "--on",
-        "update",
-    ];
-    let now = place.updated(&id, &options, "").await;
+    let now = place.updated(&id, &BACK, "").await;
     let expected = json!({
         "url": ELSEWHERE, "on": ["update"], "columns": null, "when": null, "headerNames": [], "maxEvents": 10000,
         "ordered": false, "timeoutMillis": null, "parallelism": null, "ratePerSecond": null, "batchEvents": 1,
         "batchWaitMillis": 0, "state": "active",
     });
-    assert_eq!(some(&now, &names), expected);
+    assert_eq!(some(&now, &SHOWN), expected);
     assert_eq!(place.names("update invoices set note = 'm' where id = 11").await, ["invoices.updated"]);
     assert!(place.events("delete from invoices where id = 11").await.is_empty());
     assert_eq!(place.names("update invoices set amount = 4").await.len(), 12);
