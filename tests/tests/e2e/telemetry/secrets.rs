@@ -94,13 +94,14 @@ async fn nothing_that_an_endpoint_a_key_or_a_row_hides_is_in_a_log_at_any_level(
     for worker in workers.iter_mut().chain([&mut console.worker]) {
         worker.terminate().await;
         let lines = worker.logs().lines();
-        traced += lines.iter().filter(|line| line.contains("\"TRACE\"")).count();
+        traced += usize::from(lines.iter().any(|line| line.contains("\"TRACE\"")));
         for line in &lines {
             let shown = secrets.iter().find(|secret| line.contains(secret.as_str()));
             assert!(shown.is_none(), "{shown:?} in {line}");
         }
     }
-    assert!(traced > 0, "everything is logged");
+    // The three that reach RabbitMQ say how at that level; the others may have nothing to say.
+    assert!(traced >= 3, "everything is logged: {traced}");
 }
 
 #[tokio::test]
