@@ -12,6 +12,7 @@ use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use reqwest::{Method, Response, redirect};
 
 use super::destination::{Destination, UrlError};
+use super::excerpt::Excerpt;
 use super::failure::{failure, too_long, tunnel_failure, unsendable};
 use super::outcome::Class;
 use super::retry;
@@ -20,8 +21,6 @@ use crate::config::{Network, Requests};
 use crate::guard::{Guard, GuardError, ResolveError, Resolver};
 use crate::target::tls::{TlsError, TlsSettings};
 
-/// Bytes of an answer that are kept for the log.
-const KEPT_BYTES: usize = 1_024;
 /// Idle connections to one host, for each worker.
 const IDLE_CONNECTIONS: usize = 32;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -236,21 +235,17 @@ fn proxied(request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, Failure>
 
 /// As [`read`], from the client that goes through the proxy.
 async fn read_proxied(mut body: hyper::body::Incoming, bytes_max: usize, left: Duration) -> String {
-    let (mut kept, mut seen) = (Vec::new(), 0);
+    let mut excerpt = Excerpt::of_at_most(bytes_max);
     // What was read until the time was over is kept.
     let _ = tokio::time::timeout(left, async {
         while let Some(Ok(frame)) = body.frame().await {
-            let Some(chunk) = frame.data_ref() else { continue };
-            let room = KEPT_BYTES.saturating_sub(kept.len()).min(chunk.len());
-            kept.extend_from_slice(&chunk[..room]);
-            seen += chunk.len();
-            if seen >= bytes_max {
+            if frame.data_ref().is_some_and(|chunk| !excerpt.wants_more_than(chunk)) {
                 break;
             }
         }
     })
     .await;
-    String::from_utf8_lossy(&kept).replace('\0', "\u{fffd}")
+    excerpt.text()
 }
 
 /// Reads the body up to a bound. The status is known; a body that breaks, stalls or never ends changes nothing.
@@ -258,16 +253,13 @@ async fn read(mut response: Response, bytes_max: usize) -> String {
     if response.content_length() == Some(0) {
         return String::new();
     }
-    let (mut kept, mut seen) = (Vec::new(), 0);
+    let mut excerpt = Excerpt::of_at_most(bytes_max);
     while let Ok(Some(chunk)) = response.chunk().await {
-        let room = KEPT_BYTES.saturating_sub(kept.len()).min(chunk.len());
-        kept.extend_from_slice(&chunk[..room]);
-        seen += chunk.len();
-        if seen >= bytes_max {
+        if !excerpt.wants_more_than(&chunk) {
             break;
         }
     }
-    String::from_utf8_lossy(&kept).replace('\0', "\u{fffd}")
+    excerpt.text()
 }
 
 /// Asks for a name's addresses, and lets them be dialled only if all of them may.

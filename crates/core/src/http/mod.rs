@@ -7,6 +7,7 @@
 
 mod client;
 mod destination;
+mod excerpt;
 mod failure;
 pub mod outcome;
 pub mod retry;
