@@ -72,21 +72,13 @@ pub async fn hand_syncs(
     let claim_took = began.elapsed();
     let of_lane = |lane: &LaneScan| LaneClaimed { rows: lane.claims.len(), scanned: lane.scanned };
     let claimed = Claimed { live: of_lane(&live), bulk: of_lane(&bulk) };
-    let more = is_full(claimed.live.rows, limits) || is_full(claimed.bulk.rows, limits);
+    let full = is_full(claimed.live.rows, limits) || is_full(claimed.bulk.rows, limits);
     let claims: Vec<Claim> = live.claims.into_iter().chain(bulk.claims).collect();
-    if claims.is_empty() {
-        return Ok(HandedOver { claimed, published: 0, given_back: 0, error: None, more, claim_took });
+    if !claims.is_empty() {
+        failpoint::reach("poller.before_publish").await?;
     }
-    failpoint::reach("poller.before_publish").await?;
     let out = hand_over(internal, publisher, claims, limits.lease).await?;
-    Ok(HandedOver {
-        claimed,
-        published: out.confirmed,
-        given_back: out.given_back,
-        more: more && out.error.is_none(),
-        error: out.error,
-        claim_took,
-    })
+    Ok(out.of(claimed, full, claim_took))
 }
 
 /// The same for destinations of HTTP requests; what applications asked for is folded before ([`outbox::fold_delivery_asks`]).
@@ -103,16 +95,9 @@ pub async fn hand_deliveries(
     let scan = outbox::claim_deliveries(&internal.get().await?, limits, floor).await?;
     let claim_took = began.elapsed();
     let claimed = LaneClaimed { rows: scan.claims.len(), scanned: scan.scanned };
-    let more = is_full(claimed.rows, limits);
+    let full = is_full(claimed.rows, limits);
     let out = hand_over(internal, publisher, scan.claims, limits.lease).await?;
-    Ok(HandedOver {
-        claimed,
-        published: out.confirmed,
-        given_back: out.given_back,
-        more: more && out.error.is_none(),
-        error: out.error,
-        claim_took,
-    })
+    Ok(out.of(claimed, full, claim_took))
 }
 
 fn is_full(rows: usize, limits: ClaimLimits) -> bool {
@@ -140,10 +125,25 @@ impl Returnable for DeliveryClaim {
     }
 }
 
+/// What became of messages.
 struct Out {
     confirmed: usize,
     given_back: u64,
     error: Option<QueueError>,
+}
+
+impl Out {
+    /// With the claim that they came from; `full` = a batch of it was.
+    fn of<S>(self, claimed: S, full: bool, claim_took: Duration) -> HandedOver<S> {
+        HandedOver {
+            claimed,
+            published: self.confirmed,
+            given_back: self.given_back,
+            more: full && self.error.is_none(),
+            error: self.error,
+            claim_took,
+        }
+    }
 }
 
 /// What cannot be given back is due again when its lease ends.
