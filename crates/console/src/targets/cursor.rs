@@ -1,9 +1,8 @@
-//! Cursors: where a list goes on, as text that callers hand back. They need no secrecy, only a strict reading.
+//! Cursors of this API's lists as text, and back.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tenant_sync_core::outbox::TargetKey;
 use tenant_sync_core::registry::browse::{TargetCursor, TenancyCursor};
+use tenant_sync_core::registry::cursor::{self, CursorError};
 use tenant_sync_core::registry::quarantine::RefusedCursor;
 
 use crate::http::Problem;
@@ -11,14 +10,14 @@ use crate::http::Problem;
 /// As text for a caller.
 pub(crate) fn write_target(cursor: &TargetCursor) -> String {
     let TargetCursor { place, text, key } = cursor;
-    URL_SAFE_NO_PAD.encode(format!("{place} {} {} {text}", key.tenancy_id, key.database_id))
+    cursor::write(&format!("{place} {} {} {text}", key.tenancy_id, key.database_id))
 }
 
 /// # Errors
 /// It is none that we gave.
 pub(crate) fn read_target(text: &str) -> Result<TargetCursor, Problem> {
     let parse = || {
-        let text = decode(text)?;
+        let text = cursor::read(text)?;
         let mut parts = text.splitn(4, ' ');
         let (place, tenancy_id, database_id) = (parts.next()?, parts.next()?, parts.next()?);
         let text = parts.next().unwrap_or_default().to_owned();
@@ -32,14 +31,14 @@ pub(crate) fn read_target(text: &str) -> Result<TargetCursor, Problem> {
 
 /// As text for a caller.
 pub(crate) fn write_tenancy(cursor: &TenancyCursor) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{} {}", cursor.id, cursor.text))
+    cursor::write(&format!("{} {}", cursor.id, cursor.text))
 }
 
 /// # Errors
 /// It is none that we gave.
 pub(crate) fn read_tenancy(text: &str) -> Result<TenancyCursor, Problem> {
     let parse = || {
-        let text = decode(text)?;
+        let text = cursor::read(text)?;
         let (id, text) = text.split_once(' ')?;
         Some(TenancyCursor { id: id.parse().ok()?, text: text.to_owned() })
     };
@@ -49,14 +48,14 @@ pub(crate) fn read_tenancy(text: &str) -> Result<TenancyCursor, Problem> {
 /// As text for a caller.
 pub(crate) fn write_refused(cursor: &RefusedCursor) -> String {
     let RefusedCursor { mapping, refused_at, hash } = cursor;
-    URL_SAFE_NO_PAD.encode(format!("{refused_at} {hash} {mapping}"))
+    cursor::write(&format!("{refused_at} {hash} {mapping}"))
 }
 
 /// # Errors
 /// It is none that we gave.
 pub(crate) fn read_refused(text: &str) -> Result<RefusedCursor, Problem> {
     let parse = || {
-        let text = decode(text)?;
+        let text = cursor::read(text)?;
         let mut parts = text.splitn(3, ' ');
         let (refused_at, hash, mapping) = (parts.next()?, parts.next()?, parts.next()?);
         let (refused_at, hash) = (refused_at.parse().ok()?, hash.parse().ok()?);
@@ -67,22 +66,17 @@ pub(crate) fn read_refused(text: &str) -> Result<RefusedCursor, Problem> {
 
 /// A number as a cursor.
 pub(crate) fn write_number(number: i64) -> String {
-    URL_SAFE_NO_PAD.encode(number.to_string())
+    cursor::write(&number.to_string())
 }
 
 /// # Errors
 /// It is none that we gave.
 pub(crate) fn read_number(text: &str) -> Result<i64, Problem> {
-    decode(text).and_then(|text| text.parse().ok()).ok_or_else(unknown)
-}
-
-fn decode(text: &str) -> Option<String> {
-    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-    (!text.contains('\0')).then_some(text)
+    cursor::read(text).and_then(|text| text.parse().ok()).ok_or_else(unknown)
 }
 
 fn unknown() -> Problem {
-    Problem::invalid("cursor", "is none that was given as nextCursor")
+    Problem::invalid("cursor", CursorError)
 }
 
 #[cfg(test)]
@@ -105,7 +99,7 @@ mod tests {
         let refused =
             RefusedCursor { mapping: "my users".into(), refused_at: 1_764_000_000_000_000, hash: -7 };
         assert_eq!(read_refused(&write_refused(&refused)), Ok(refused));
-        for bad in ["", "x", "!!", &URL_SAFE_NO_PAD.encode("1 2 3"), &URL_SAFE_NO_PAD.encode("-1")] {
+        for bad in ["", "x", "!!", &cursor::write("1 2 3"), &cursor::write("-1")] {
             assert!(read_target(bad).is_err() && read_tenancy(bad).is_err(), "{bad}");
         }
     }

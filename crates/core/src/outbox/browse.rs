@@ -7,8 +7,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
@@ -17,16 +15,12 @@ use uuid::Uuid;
 
 use super::log::{RequestFilter, RequestLine, RequestState};
 use crate::registry::browse::Page;
+use crate::registry::cursor::{self, CursorError};
 
 /// Requests of each state that a page looks at.
 pub const LOOKED_MAX: i64 = 10_000;
 /// After everything (9999-12-31).
 const END_OF_TIME_S: i64 = 253_402_214_400;
-
-/// A cursor that was never given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is none that was given as nextCursor")]
-pub struct CursorError;
 
 /// Where a list of requests goes on. In the order of the list, the latest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,13 +41,13 @@ enum Place {
 
 impl fmt::Display for RequestCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = self.at.unix_timestamp_nanos() / 1_000;
+        let micros = cursor::write_instant(self.at);
         let place = match self.place {
             Place::Pending(position) => format!("pending {position}"),
             Place::Dead(position) => format!("dead {position}"),
             Place::Delivered(id) => format!("delivered {id}"),
         };
-        f.write_str(&URL_SAFE_NO_PAD.encode(format!("{micros} {place}")))
+        f.write_str(&cursor::write(&format!("{micros} {place}")))
     }
 }
 
@@ -62,7 +56,7 @@ impl FromStr for RequestCursor {
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let parse = || {
-            let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+            let text = cursor::read(text)?;
             let mut parts = text.splitn(3, ' ');
             let (micros, state, place) = (parts.next()?, parts.next()?, parts.next()?);
             let place = match RequestState::from_name(state)? {
@@ -70,7 +64,7 @@ impl FromStr for RequestCursor {
                 RequestState::Dead => Place::Dead(place.parse().ok()?),
                 RequestState::Delivered => Place::Delivered(place.parse().ok()?),
             };
-            Some(Self { at: crate::triggers::cursor_instant(micros)?, place })
+            Some(Self { at: cursor::read_instant(micros)?, place })
         };
         parse().ok_or(CursorError)
     }
@@ -303,7 +297,7 @@ mod tests {
     use super::*;
 
     fn at(micros: &str, place: Place) -> RequestCursor {
-        RequestCursor { at: crate::triggers::cursor_instant(micros).expect("a time"), place }
+        RequestCursor { at: cursor::read_instant(micros).expect("a time"), place }
     }
 
     #[test]

@@ -41,7 +41,7 @@ use std::fmt;
 use uuid::Uuid;
 
 pub use ask::{Folded, enqueue, fold_asks, notify};
-pub use browse::{CursorError, LOOKED_MAX, RequestCursor, find_request, list_requests};
+pub use browse::{LOOKED_MAX, RequestCursor, find_request, list_requests};
 pub use claim::{Claim, ClaimLimits, Claimed, LaneScan, Scanned, claim, give_back_unpublished, queued_count};
 pub use deliveries::{
     AskedBy, DeliveriesFolded, DeliveryClaim, DeliveryScan, Swept, claim_deliveries, delete_orphans,

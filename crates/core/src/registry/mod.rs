@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod browse;
+pub mod cursor;
 mod desk;
 pub mod document;
 mod examine;

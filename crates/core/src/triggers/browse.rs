@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
 use tokio_postgres::Error;
@@ -12,8 +10,8 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::list::{COLUMNS, JOINS, Line, read};
-use crate::outbox::CursorError;
 use crate::registry::browse::{Page, TENANCIES_SEARCHED_MAX, tenancies};
+use crate::registry::cursor::{self, CursorError};
 
 /// Requests of a trigger are counted up to here.
 pub const COUNT_MAX: i64 = 1_000;
@@ -70,8 +68,8 @@ pub struct TriggerCursor {
 
 impl fmt::Display for TriggerCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = self.created_at.unix_timestamp_nanos() / 1_000;
-        f.write_str(&URL_SAFE_NO_PAD.encode(format!("{micros} {}", self.id)))
+        let micros = cursor::write_instant(self.created_at);
+        f.write_str(&cursor::write(&format!("{micros} {}", self.id)))
     }
 }
 
@@ -80,18 +78,12 @@ impl FromStr for TriggerCursor {
 
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let parse = || {
-            let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+            let text = cursor::read(text)?;
             let (micros, id) = text.split_once(' ')?;
-            Some(Self { created_at: instant(micros)?, id: id.parse().ok()? })
+            Some(Self { created_at: cursor::read_instant(micros)?, id: id.parse().ok()? })
         };
         parse().ok_or(CursorError)
     }
-}
-
-/// Microseconds since 1970, as a cursor has them.
-pub(crate) fn instant(micros: &str) -> Option<OffsetDateTime> {
-    let micros: i64 = micros.parse().ok()?;
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000).ok()
 }
 
 /// One trigger.
@@ -198,11 +190,11 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_as_it_was_given() {
         let cursor = TriggerCursor {
-            created_at: instant("1764000000123456").expect("a time"),
+            created_at: cursor::read_instant("1764000000123456").expect("a time"),
             id: Uuid::from_u128(7),
         };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        for bad in ["", "x", "!!", &URL_SAFE_NO_PAD.encode("1 2"), &URL_SAFE_NO_PAD.encode("x 7")] {
+        for bad in ["", "x", "!!", &cursor::write("1 2"), &cursor::write("x 7")] {
             assert_eq!(bad.parse::<TriggerCursor>(), Err(CursorError), "{bad}");
         }
     }

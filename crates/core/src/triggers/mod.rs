@@ -23,7 +23,6 @@ use crate::secrets::{Keyring, Sealed, SecretsError, trigger_binding};
 use crate::tracking::TrackingError;
 
 pub use crate::tracking::{Limits, Observer};
-pub(crate) use browse::instant as cursor_instant;
 pub use browse::{COUNT_MAX, SEARCHED_MAX, TriggerCursor, TriggerFilter, TriggerStanding, browse, find};
 pub use follow::{Followed, follow_mappings};
 pub use list::Line;
