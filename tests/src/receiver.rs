@@ -12,6 +12,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -24,6 +25,8 @@ pub enum Behaviour {
     Answer(u16, String, String),
     /// Answers 200 after a while.
     Slow(Duration),
+    /// Answers 200 once two requests have been under way at once; never if that does not happen.
+    InCompany,
     /// Never answers.
     Silent,
     /// Resets the connection.
@@ -73,7 +76,7 @@ struct State {
     keeps: AtomicBool,
     count: AtomicUsize,
     open: AtomicUsize,
-    most_open: AtomicUsize,
+    most_open: watch::Sender<usize>,
 }
 
 /// Listens on a loopback port until it is dropped.
@@ -125,7 +128,7 @@ impl Receiver {
             keeps: AtomicBool::new(true),
             count: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
-            most_open: AtomicUsize::new(0),
+            most_open: watch::Sender::new(0),
         });
         let scheme = if tls.is_some() { "https" } else { "http" };
         let task = tokio::spawn(accept(listener, tls, Arc::clone(&state))).abort_handle();
@@ -174,7 +177,7 @@ impl Receiver {
     /// Most requests that were under way at the same time.
     #[must_use]
     pub fn most_at_once(&self) -> usize {
-        self.state.most_open.load(Ordering::Relaxed)
+        *self.state.most_open.borrow()
     }
 }
 
@@ -214,12 +217,16 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     while let Some(received) = read(&mut stream, &mut buffer).await {
         state.count.fetch_add(1, Ordering::Relaxed);
         let open = state.open.fetch_add(1, Ordering::Relaxed) + 1;
-        state.most_open.fetch_max(open, Ordering::Relaxed);
+        state.most_open.send_if_modified(|most| {
+            let more = open > *most;
+            *most = open.max(*most);
+            more
+        });
         if state.keeps.load(Ordering::Relaxed) {
             lock(&state.received).push(received);
         }
         let behaviour = lock(&state.next).pop_front().unwrap_or_else(|| lock(&state.usual).clone());
-        let goes_on = act(behaviour, &mut stream, control).await;
+        let goes_on = act(behaviour, &mut stream, control, state).await;
         state.open.fetch_sub(1, Ordering::Relaxed);
         if !goes_on {
             return;
@@ -232,6 +239,7 @@ async fn act<S: AsyncWrite + Unpin>(
     behaviour: Behaviour,
     stream: &mut S,
     control: &std::net::TcpStream,
+    state: &State,
 ) -> bool {
     match behaviour {
         Behaviour::Status(status) => answer(stream, status, "", "").await,
@@ -239,6 +247,10 @@ async fn act<S: AsyncWrite + Unpin>(
         Behaviour::Slow(pause) => {
             tokio::time::sleep(pause).await;
             answer(stream, 200, "", "").await
+        }
+        Behaviour::InCompany => {
+            let met = state.most_open.subscribe().wait_for(|most| *most > 1).await.is_ok();
+            met && answer(stream, 200, "", "").await
         }
         Behaviour::Silent => std::future::pending().await,
         Behaviour::Reset => {

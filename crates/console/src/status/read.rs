@@ -56,8 +56,9 @@ struct Rest {
 }
 
 async fn rest(console: &Console) -> Result<Rest, Problem> {
-    let (standing, behind) = tokio::try_join!(standing(console), behind(console))?;
-    let Behind { fill, statuses, more } = behind;
+    // Counting takes about as long as each of the others, so it has a session of its own.
+    let (standing, fill, behind) = tokio::try_join!(standing(console), fill(console), behind(console))?;
+    let Behind { statuses, more } = behind;
     let states = [fill.pending, fill.later, fill.claimed, fill.running, fill.stale].iter().sum::<i64>();
     let Standing { switches, sequencing, requests, workers, highest, total: (total, counted), causes } =
         standing;
@@ -104,9 +105,13 @@ async fn standing(console: &Console) -> Result<Standing, Problem> {
     })
 }
 
+async fn fill(console: &Console) -> Result<Fill, Problem> {
+    let client = console.internal.get().await?;
+    Ok(outbox::fill(&client, None).await?)
+}
+
 /// What is known of the targets that something is to be done for.
 struct Behind {
-    fill: Fill,
     /// Of those that wait longest.
     statuses: Vec<TargetStatus>,
     /// There are others.
@@ -115,15 +120,14 @@ struct Behind {
 
 async fn behind(console: &Console) -> Result<Behind, Problem> {
     let client = console.internal.get().await?;
-    let (fill, mut waiting) =
-        tokio::try_join!(outbox::fill(&client, None), outbox::waiting(&client, WAITING_TARGETS + 1))?;
+    let mut waiting = outbox::waiting(&client, WAITING_TARGETS + 1).await?;
     let kept = usize::try_from(WAITING_TARGETS).unwrap_or(usize::MAX);
     let more = waiting.len() > kept;
     waiting.truncate(kept);
     let found = targets::find_all(&client, &waiting).await?;
     drop(client);
     let statuses = status::read_of(&console.internal, &console.desk.mappings, found, WAITING_ROWS).await?;
-    Ok(Behind { fill, statuses, more })
+    Ok(Behind { statuses, more })
 }
 
 fn sync_engine(

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::cursor::Cursor;
 use super::query::{OrderBy, UsersQuery};
+use super::rows::Rows;
 use super::search::{self, Searched};
 use super::sql;
 use crate::activity::Caught;
@@ -53,7 +52,7 @@ pub struct User {
     pub(crate) primary_email: Option<String>,
     /// Whether it is verified.
     pub(crate) primary_email_verified: bool,
-    /// How to reach them, primary ones first; at most 20.
+    /// How to reach them, primary ones first, then the oldest; at most 20, chosen among a hundred and the primary ones.
     pub(crate) channels: Vec<Channel>,
     /// There are more channels than these.
     pub(crate) more_channels: bool,
@@ -119,21 +118,20 @@ pub async fn list(console: &Console, query: &UsersQuery) -> Result<UsersPage, Pr
         Some(text) => Some(search::Term::of(query.tenancy_id, text, search::indexed(&client).await?)),
         None => None,
     };
-    let mut rows = sql::page(&client, query, after.as_ref(), term.as_ref()).await?;
+    let rows = sql::page(&client, query, after.as_ref(), term.as_ref()).await?;
     drop(client);
+    let Rows { mut users, end } = Rows::of(&rows, query.desc);
     if rows.is_empty() {
         super::require_tenancy(console, query.tenancy_id).await?;
     }
-    // A search that has come to its end for now says where: in a row that is no user of the page.
-    let end = rows.pop_if(|row| row.get("is_end"));
     let limit = usize::try_from(query.limit).unwrap_or_default();
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = if more { rows.last() } else { end.as_ref() };
-    let last = last.map(|row| Cursor { at: row.get("cursor_at"), id: row.get("id") });
+    let more = users.len() > limit;
+    users.truncate(limit);
+    let last = if more { users.last().map(|(_, place)| place) } else { end.as_ref() };
+    let next_cursor = last.map(|place| place.text(query.order_by, query.desc));
     Ok(UsersPage {
-        users: rows.iter().map(user).collect(),
-        next_cursor: last.map(|cursor| cursor.text(query.order_by, query.desc)),
+        users: users.into_iter().map(|(user, _)| user).collect(),
+        next_cursor,
         search: term.map(|term| term.searched),
         activity_complete: caught == Caught::Up,
     })
@@ -161,57 +159,5 @@ pub(crate) async fn latest(
 ) -> Result<Vec<User>, tokio_postgres::Error> {
     let query = UsersQuery { limit: 10, order_by, desc: true, ..query.clone() };
     let rows = sql::page(client, &query, None, None).await?;
-    Ok(rows.iter().take(10).map(user).collect())
-}
-
-fn user(row: &Row) -> User {
-    let (mut channels, mut methods) = (channels(row), methods(row));
-    let more_channels = channels.len() > sql::PARTS_MAX;
-    let more_sign_in_methods = methods.len() > sql::PARTS_MAX;
-    methods.sort();
-    channels.truncate(sql::PARTS_MAX);
-    methods.truncate(sql::PARTS_MAX);
-    let primary = channels.iter().find(|channel| channel.is_primary && channel.kind == "EMAIL");
-    User {
-        id: row.get("id"),
-        display_name: row.get("displayName"),
-        profile_image_url: row.get("profileImageUrl"),
-        is_anonymous: row.get("isAnonymous"),
-        signed_up_at: At(row.get("signed_up_at")),
-        last_active_at: At(row.get("last_active_at")),
-        primary_email: primary.map(|channel| channel.value.clone()),
-        primary_email_verified: primary.is_some_and(|channel| channel.is_verified),
-        channels,
-        more_channels,
-        sign_in_methods: methods,
-        more_sign_in_methods,
-    }
-}
-
-/// Columns as arrays of equal length; null where there is none.
-fn channels(row: &Row) -> Vec<Channel> {
-    let texts = |name: &str| row.get::<_, Option<Vec<String>>>(name).unwrap_or_default().into_iter();
-    let flags = |name: &str| row.get::<_, Option<Vec<bool>>>(name).unwrap_or_default().into_iter();
-    let ids = row.get::<_, Option<Vec<Uuid>>>("channel_ids").unwrap_or_default().into_iter();
-    let named = ids.zip(texts("channel_types")).zip(texts("channel_values"));
-    let flagged = flags("channel_primary").zip(flags("channel_verified")).zip(flags("channel_used_for_auth"));
-    named
-        .zip(flagged)
-        .map(|(((id, kind), value), ((is_primary, is_verified), used_for_auth))| Channel {
-            id,
-            kind,
-            value,
-            is_primary,
-            is_verified,
-            used_for_auth,
-        })
-        .collect()
-}
-
-fn methods(row: &Row) -> Vec<SignInMethod> {
-    let texts = |name: &str| row.get::<_, Option<Vec<Option<String>>>>(name).unwrap_or_default().into_iter();
-    texts("method_types")
-        .zip(texts("method_providers"))
-        .map(|(kind, provider)| SignInMethod { kind, provider })
-        .collect()
+    Ok(Rows::of(&rows, query.desc).users.into_iter().take(10).map(|(user, _)| user).collect())
 }

@@ -3,6 +3,7 @@
 mod cursor;
 mod list;
 mod query;
+mod rows;
 pub mod search;
 mod sql;
 

@@ -125,6 +125,44 @@ async fn a_user_comes_with_channels_methods_and_last_activity() {
     assert_eq!(shown, known);
 }
 
+/// With ids after which the primary one comes last, and some whose instant no calendar has.
+#[tokio::test]
+async fn of_very_many_channels_the_primary_one_comes_first_and_twenty_are_shown() {
+    let tenant = Tenant::start().await;
+    for (name, channels) in [("few", 15), ("many", 60), ("very many", 300)] {
+        tenant
+            .sql(&format!(
+                r#"with u as (insert into "ProjectUser" ("tenancyId", "displayName") values ($T, '{name}') returning *)
+                   insert into "ContactChannel" ("tenancyId", "projectUserId", "id", "value", "isPrimary", "createdAt")
+                   select u."tenancyId", u."projectUserId", md5('{name}' || n)::uuid, n || '@acme.example', n = p.last,
+                          case when n % 3 = 0 then 'infinity' else '2026-01-01'::timestamptz - n * interval '1 day' end
+                   from u, generate_series(1, {channels}) n, lateral (
+                       select k as last from generate_series(1, {channels}) k order by md5('{name}' || k)::uuid desc limit 1) p"#
+            ))
+            .await;
+        let page = tenant.json("users?limit=1&order_by=signed_up_at&desc=true").await;
+        let user = &page["users"][0];
+        assert_eq!(user["displayName"], name);
+        let shown = user["channels"].as_array().expect("channels");
+        assert_eq!(shown.len(), channels.min(20), "{name}");
+        assert_eq!(user["moreChannels"], channels > 20);
+        assert_eq!(user["primaryEmail"], shown[0]["value"], "{user:#}");
+        let primary: Vec<_> = shown.iter().map(|channel| channel["isPrimary"] == true).collect();
+        assert_eq!(primary.iter().filter(|is| **is).count(), 1, "{name}: {primary:?}");
+        if channels <= 60 {
+            let expected = tenant
+                .rows(
+                    r#"select c."value" from "ContactChannel" c join "ProjectUser" u using ("tenancyId", "projectUserId")
+                       where u."displayName" = (select "displayName" from "ProjectUser" order by "createdAt" desc limit 1)
+                       order by c."isPrimary" desc, c."createdAt", c."id" limit 20"#,
+                )
+                .await;
+            let values: Vec<_> = shown.iter().filter_map(|channel| channel["value"].as_str()).collect();
+            assert_eq!(values, expected);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_cursor_outlives_the_row_that_it_was_made_of() {
     let tenant = Tenant::start().await;

@@ -20,8 +20,9 @@ async fn a_key_waits_for_its_first_request_and_no_other_key_does() {
         stack(&[("requests.retry_schedule", &["150ms"; 40].join(",")), ("requests.breaker_samples", "1000")])
             .await;
     let receiver = Receiver::start().await;
-    let failing = (0..300).map(|n| Behaviour::Status(if n % 3 == 0 { 500 } else { 200 }));
-    receiver.next(failing);
+    // The first one stays until a second one is there, which can only be another key's.
+    receiver.next([Behaviour::InCompany]);
+    receiver.next((0..300).map(|n| Behaviour::Status(if n % 3 == 0 { 500 } else { 200 })));
     let endpoint = Endpoint::register(&stack, &receiver.url(), "").await;
     let _road = road(&stack, &[FAILS]).await;
     for first in [0, 100, 200] {
