@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::TargetKey;
 
 /// Requests are counted up to here, in each state.
-pub const COUNT_MAX: i64 = 10_000;
+pub const COUNT_MAX: i64 = 5_000;
+/// Requests in each lane among which those that wait longest are looked for.
+const LONGEST_AMONG: i64 = 10_000;
 
 /// How many requests to sync are in which state; each count at most [`COUNT_MAX`] + 1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,33 +37,27 @@ pub struct Fill {
 /// # Errors
 /// Postgres does.
 pub async fn fill<C: GenericClient>(client: &C, tenancy_id: Option<Uuid>) -> Result<Fill, Error> {
-    let rows = if tenancy_id.is_some() {
-        r#"(select {columns} from "OutgoingRequest" r where r.kind = 'sync' and r."tenancyId" = $2 limit $1)"#
-    } else {
-        r#"((select {columns} from "OutgoingRequest" r where r.kind = 'sync' and r.lane = 'live' and r."dueAt" <= now()
-             order by r."dueAt" limit $1)
-            union all
-            (select {columns} from "OutgoingRequest" r where r.kind = 'sync' and r.lane = 'bulk' and r."dueAt" <= now()
-             order by r."dueAt" limit $1)
-            union all
-            (select {columns} from "OutgoingRequest" r where r.kind = 'sync' and r.lane = 'live' and r."dueAt" > now()
-             order by r."dueAt" limit $1)
-            union all
-            (select {columns} from "OutgoingRequest" r where r.kind = 'sync' and r.lane = 'bulk' and r."dueAt" > now()
-             order by r."dueAt" limit $1))"#
-    }
-    // The whole row would take twice as long.
-    .replace("{columns}", r#"r."dueAt", r."startedFulfillingAt", r."runningSince""#);
+    let arms = match tenancy_id {
+        Some(_) => {
+            let of_tenancy = |due: bool| arm(due, r#"r."tenancyId" = $2"#, "");
+            vec![of_tenancy(true), of_tenancy(false)]
+        }
+        None => [true, false]
+            .into_iter()
+            .flat_map(|due| {
+                ["live", "bulk"].map(|lane| arm(due, &format!("r.lane = '{lane}'"), r#"order by r."dueAt""#))
+            })
+            .collect(),
+    };
     let sql = format!(
         r#"
-select count(*) filter (where due and not started), min("dueAt") filter (where due and not started),
-       count(*) filter (where not due and not started),
-       count(*) filter (where not due and started and not running),
-       count(*) filter (where not due and running), count(*) filter (where due and started),
+select coalesce(sum(a.waiting) filter (where a.due), 0)::int8, min(a.oldest), coalesce(sum(a.waiting) filter (where not a.due), 0)::int8,
+       coalesce(sum(a.started - a.running) filter (where not a.due), 0)::int8,
+       coalesce(sum(a.running) filter (where not a.due), 0)::int8, coalesce(sum(a.started) filter (where a.due), 0)::int8,
        (select count(*) from (select from "OutgoingRequest" r where r.kind = 'ask'
             and ($2::uuid is null or r."tenancyId" = $2) order by r."createdAt" limit $1) asked)
-from (select r."dueAt", r."dueAt" <= now() as due, r."startedFulfillingAt" is not null as started,
-             r."runningSince" is not null as running from {rows} r) q"#
+from ({}) a"#,
+        arms.join(" union all ")
     );
     let row = client.query_one(&sql, &[&(COUNT_MAX + 1), &tenancy_id]).await?;
     Ok(Fill {
@@ -73,6 +69,20 @@ from (select r."dueAt", r."dueAt" <= now() as due, r."startedFulfillingAt" is no
         stale: row.try_get(5)?,
         asks: row.try_get(6)?,
     })
+}
+
+/// Counts one range of the requests to sync that are due, or are not. The fewest columns, and aggregates that ask no question a
+/// row: it is thousands of rows.
+fn arm(due: bool, range: &str, order: &str) -> String {
+    let side = if due { "<=" } else { ">" };
+    format!(
+        r#"
+select {due} as due, count(*) - count(q.started) as waiting, count(q.started) as started, count(q.running) as running,
+       {oldest} as oldest
+from (select r."dueAt" as at, r."startedFulfillingAt" as started, r."runningSince" as running from "OutgoingRequest" r
+      where r.kind = 'sync' and {range} and r."dueAt" {side} now() {order} limit $1) q"#,
+        oldest = if due { "min(q.at) filter (where q.started is null)" } else { "null::timestamptz" },
+    )
 }
 
 /// How many HTTP requests and destinations are in which state; each count at most [`COUNT_MAX`] + 1.
@@ -165,7 +175,7 @@ order by q."createdAt" limit $1"#;
 }
 
 /// The targets that wait longest for what they were asked for, first those that were asked first; at most `limit`, of
-/// those of [`COUNT_MAX`] requests in each lane. A target that was looked at and lacks nothing has no request.
+/// those of 10,000 requests in each lane. A target that was looked at and lacks nothing has no request.
 ///
 /// # Errors
 /// Postgres does.
@@ -174,10 +184,10 @@ pub async fn waiting_longest<C: GenericClient>(client: &C, limit: i64) -> Result
         r#"
 select q."tenancyId", q."databaseId" from (
     (select r."tenancyId", r."databaseId", r."createdAt" from "OutgoingRequest" r
-     where r.kind = 'sync' and r.lane = 'live' order by r."dueAt" limit {COUNT_MAX})
+     where r.kind = 'sync' and r.lane = 'live' order by r."dueAt" limit {LONGEST_AMONG})
     union all
     (select r."tenancyId", r."databaseId", r."createdAt" from "OutgoingRequest" r
-     where r.kind = 'sync' and r.lane = 'bulk' order by r."dueAt" limit {COUNT_MAX})) q
+     where r.kind = 'sync' and r.lane = 'bulk' order by r."dueAt" limit {LONGEST_AMONG})) q
 order by q."createdAt", q."tenancyId", q."databaseId" limit $1"#
     );
     let rows = client.query(&sql, &[&limit]).await?;

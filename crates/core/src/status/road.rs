@@ -133,9 +133,10 @@ async fn relations<C: GenericClient>(
 select {literal}::text, q.n, (
            select p."at" from "SequencerPass" p where p."fromXid" <= q.oldest order by p."pass" desc limit 1),
        {highest}
-from (select count(*) as n, (array_agg(w.x order by w.x))[1] as oldest from (
-    select r."changedBy" as x from from_xid f cross join lateral (
-        select r."changedBy" from {relation} r where {condition} order by r."changedBy" limit $1) r) w) q"#
+from (select count(*) as n from from_xid f cross join lateral (
+          select from {relation} r where {condition} order by r."changedBy" limit $1) r) c,
+     lateral (select c.n, (select r.x from from_xid f cross join lateral (
+          select r."changedBy" as x from {relation} r where {condition} order by r."changedBy" limit 1) r) as oldest) q"#
         )
     });
     let sql = format!(
