@@ -1,6 +1,6 @@
 # Everything a developer runs. The programs are built first, so that no service waits for a compiler.
 
-.PHONY: demo test bench check sbom licenses
+.PHONY: demo test bench check static sbom licenses
 
 # Sample tenants, syncing before your eyes; ctrl-C ends it, or DEMO_SECONDS=20. Built as the tests are, in half the time that
 # a release takes and sharing all of it with them.
@@ -27,8 +27,12 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 	@if command -v shellcheck >/dev/null; then echo "shellcheck deploy .ci"; \
 	  shellcheck -x deploy/with-services deploy/private-rabbitmq deploy/services/*.sh deploy/manifest-tools \
-	    deploy/sbom deploy/docker/demo-data deploy/docker/stand-ins .ci/run .ci/fresh; fi
+	    deploy/sbom deploy/static deploy/docker/demo-data deploy/docker/stand-ins .ci/run .ci/fresh; fi
 	deploy/with-services -- deploy/check-schema
+
+# Static programs, in target/static.
+static:
+	deploy/static
 
 # What each program is made of (CycloneDX), in target/sbom.
 sbom:

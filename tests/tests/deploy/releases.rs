@@ -49,7 +49,7 @@ fn licences_are_listed_and_fine() {
 /// Whoever builds gets what was tested: the lock file, never what is newest.
 #[test]
 fn builds_keep_to_the_lock_file() {
-    for file in ["Makefile", "deploy/docker/Dockerfile"] {
+    for file in ["Makefile", "deploy/static", "deploy/docker/Dockerfile"] {
         for line in read(file).lines().filter(|line| !line.trim_start().starts_with('#')) {
             let builds =
                 ["cargo build", "cargo test", "cargo run", "cargo clippy", "cargo doc", "cargo install"];
@@ -59,6 +59,23 @@ fn builds_keep_to_the_lock_file() {
         }
     }
     assert!(read("README.md").contains("cargo install --path crates/cli --locked"));
+}
+
+/// `deploy/static` finds out that a program is not static: this build's are not.
+#[test]
+fn programs_that_need_libraries_are_not_taken_for_static() {
+    if Command::new("readelf").arg("--version").output().is_err() {
+        eprintln!("NOT TESTED: there is no readelf");
+        return;
+    }
+    let built = path("sequencer");
+    let output = Command::new(project_root().join("deploy/static"))
+        .arg("check")
+        .arg(built.parent().expect("a folder"))
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("sequencer is not static"), "{said}");
 }
 
 /// `.ci/fresh` with a `make` that only says where it was called, and how: a clone of what is committed, and nothing in the

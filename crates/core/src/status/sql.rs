@@ -91,7 +91,8 @@ async fn touchings<C: GenericClient>(client: &C, mapping: &Mapping) -> Result<Ve
     Ok(found)
 }
 
-/// The statement for one mapping: `$1` tenancies, `$2` watermarks, `$3` whether a turn has set it up, `$4`
+/// The statement for one mapping. Below which transaction nothing of a tenancy waits is asked once: the function takes as
+/// long as all else of a look-up. `$1` tenancies, `$2` watermarks, `$3` whether a turn has set it up, `$4`
 /// whether it is filled, `$5` the fill's position as a JSON array, `$6` limit of each count.
 pub(super) fn statement(mapping: &Mapping, types: &Types) -> String {
     let arms = if mapping.source.is_tracked() { pointers(mapping, types) } else { flagged_rows(mapping) };
@@ -104,8 +105,9 @@ pub(super) fn statement(mapping: &Mapping, types: &Types) -> String {
         r#"
 select rows.n, rows.first_id, gone.n, gone.first_id, flagged.n, flagged.first_xid, flagged_gone.n,
        flagged_gone.first_xid, touched.n, touched.first_xid, unfilled.n, unfilled.scanned, touched.first_id
-from unnest($1::uuid[], $2::int8[], $3::bool[], $4::bool[], $5::text[]) with ordinality
-    as t (tenancy, mark, set_up, filling, position, at)
+from (select u.*, tail_start(u.tenancy) as tail
+      from unnest($1::uuid[], $2::int8[], $3::bool[], $4::bool[], $5::text[]) with ordinality
+          as u (tenancy, mark, set_up, filling, position, at) offset 0) as t
 cross join lateral ({changed}) as rows
 cross join lateral (
     select count(*) as n, min(q.id) as first_id from (
@@ -117,7 +119,7 @@ cross join lateral (
     select count(*) as n, min(q.xid) as first_xid from (
         select d."changedBy"::text::int8 as xid from "DeletedRow" d
         where t.set_up and d."tenancyId" = t.tenancy and {waiting}
-          and d."changedBy" >= tail_start(t.tenancy) and d."tableName" = {table_text}
+          and d."changedBy" >= t.tail and d."tableName" = {table_text}
         order by d."changedBy" limit $6) q) as flagged_gone
 cross join lateral ({touched}) as touched
 cross join lateral (
@@ -155,7 +157,7 @@ fn flagged_rows(mapping: &Mapping) -> Arms {
             r#"
     select count(*) as n, min(q.xid) as first_xid from (
         select s."changedBy"::text::int8 as xid from {table} s
-        where {tenant} = t.tenancy and {} and s."changedBy" >= tail_start(t.tenancy)
+        where {tenant} = t.tenancy and {} and s."changedBy" >= t.tail
           and (s."sequenceId" is null or s."sequenceId" <= t.mark)
         order by s."changedBy" limit $6) q"#,
             waits_for_id("s")
@@ -181,7 +183,7 @@ fn pointers(mapping: &Mapping, types: &Types) -> Arms {
     select case when count(*) >= $6 then count(*) else count(distinct q.key) end as n, min(q.xid) as first_xid from (
         select c."changedBy"::text::int8 as xid, c."primaryKey" as key from "ChangedRow" c
         where t.set_up and c."tenancyId" = t.tenancy and {}
-          and c."changedBy" >= tail_start(t.tenancy) and c."tableName" = {name}
+          and c."changedBy" >= t.tail and c."tableName" = {name}
         order by c."changedBy" limit $6) q"#,
             waits_for_id("c")
         ),
@@ -241,7 +243,7 @@ fn touched(mapping: &Mapping, touchings: &[Touching]) -> String {
             arms.push(format!(
                 r#"
         (select null::int8 as id, r."changedBy"::text::int8 as xid from {relation} r
-         where t.set_up and {condition} and {} and r."changedBy" >= tail_start(t.tenancy)
+         where t.set_up and {condition} and {} and r."changedBy" >= t.tail
          order by r."changedBy" limit $6)"#,
                 waits_for_id("r")
             ));
