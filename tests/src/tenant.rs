@@ -12,7 +12,7 @@ use crate::stack::Stack;
 use crate::wait::eventually;
 
 /// How long a change may take on a busy machine. No test waits for it to pass.
-pub const SOON: Duration = Duration::from_secs(90);
+pub const SOON: Duration = Duration::from_secs(180);
 
 /// One tenancy.
 #[derive(Debug, Clone, Copy)]
