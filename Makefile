@@ -2,8 +2,7 @@
 
 .PHONY: demo test bench check static sbom licenses
 
-# Sample tenants, syncing before your eyes; ctrl-C ends it, or DEMO_SECONDS=20. Built as the tests are, in half the time that
-# a release takes and sharing all of it with them.
+# Sample tenants, syncing before your eyes; ctrl-C ends it, or DEMO_SECONDS=20. Built as the tests are, so that the two share it.
 demo:
 	cargo build --locked -q --workspace --bins
 	deploy/with-services --durable -- cargo run --locked -q -p tenant-sync-cli -- demo

@@ -397,31 +397,14 @@ impl Target<'_> {
     /// # Panics
     /// It does not soon.
     pub async fn is(&self, expected: &str) {
-        self.is_one_of(&[expected.to_owned()]).await;
-    }
-
-    /// Waits until it fails for this reason, whether it is tried again soon or counts as broken by now: after a few more
-    /// failures it is the latter, however short the moment between.
-    ///
-    /// # Panics
-    /// It does not soon.
-    pub async fn fails(&self, class: &str) {
-        self.is_one_of(&["retrying", "broken"].map(|state| format!("{state}|{class}"))).await;
-    }
-
-    async fn is_one_of(&self, expected: &[String]) {
         let session = connect(self.tenant.stack.internal().url()).await;
         let query = format!(
             r#"select "state", "lastErrorClass" from "ExternalDatabase" where "tenancyId" = '{}' and "id" = '{}'"#,
             self.tenant.id, self.id
         );
-        eventually(SOON, &format!("target {} to be {expected:?}", self.id), async || {
+        eventually(SOON, &format!("target {} to be {expected}", self.id), async || {
             let found = rows(&session, &query).await?;
-            if found.len() == 1 && expected.contains(&found[0]) {
-                Ok(())
-            } else {
-                Err(format!("it is {found:?}"))
-            }
+            if found == [expected] { Ok(()) } else { Err(format!("it is {found:?}")) }
         })
         .await;
     }

@@ -71,8 +71,8 @@ from ({}) a"#,
     })
 }
 
-/// Counts one range of the requests to sync that are due, or are not. The fewest columns, and aggregates that ask no question a
-/// row: it is thousands of rows.
+/// Counts one range of the requests to sync that are due, or are not. The fewest columns and the plainest aggregates: it is
+/// thousands of rows.
 fn arm(due: bool, range: &str, order: &str) -> String {
     let side = if due { "<=" } else { ">" };
     format!(
