@@ -756,7 +756,7 @@ begin
                coalesce(u."isAnonymous", o."isAnonymous", false) as anonymous, coalesce(u."signedUpAt", u."createdAt") as signed_up,
                case when u."projectUserId" is not null
                     then coalesce(greatest(u."lastActiveAt", o."eventAt"), u."signedUpAt", u."createdAt") end as active,
-               coalesce(search_line(u."displayName"), '') || coalesce(c.lines, '') as text
+               coalesce(search_line(u."displayName"), '') || coalesce(c.lines, '') as text, m.methods
         from (select distinct b."tenancyId", b."projectUserId" from batch b) b
         left join lateral (
             select * from "ProjectUser" u where u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId" limit 1) u on true
@@ -766,14 +766,20 @@ begin
             select string_agg(search_line(c."value"), '' order by c."id") as lines
             from (select c."value", c."id" from "ContactChannel" c
                   where c."tenancyId" = b."tenancyId" and c."projectUserId" = b."projectUserId" order by c."id" limit 200) c) c on true
+        left join lateral (
+            select coalesce(json_agg(json_build_array(m."type", m."provider")), '[]')::text as methods
+            from (select m."type", m."provider" from "AuthMethod" m
+                  where m."tenancyId" = b."tenancyId" and m."projectUserId" = b."projectUserId"
+                  order by m."type", m."provider" limit 21) m) m on true
         where u."projectUserId" is not null or o."projectUserId" is not null),
     placed as (
-        insert into "UserActivity" as a ("tenancyId", "projectUserId", "isAnonymous", "signedUpAt", "lastActiveAt")
-        select k."tenancyId", k."projectUserId", k.anonymous, k.signed_up, k.active from now_known k
+        insert into "UserActivity" as a ("tenancyId", "projectUserId", "isAnonymous", "signedUpAt", "lastActiveAt", "signInMethods")
+        select k."tenancyId", k."projectUserId", k.anonymous, k.signed_up, k.active, k.methods from now_known k
         on conflict ("tenancyId", "projectUserId") do update
-        set "isAnonymous" = excluded."isAnonymous", "signedUpAt" = excluded."signedUpAt", "lastActiveAt" = excluded."lastActiveAt"
-        where (a."isAnonymous", a."signedUpAt", a."lastActiveAt")
-            is distinct from (excluded."isAnonymous", excluded."signedUpAt", excluded."lastActiveAt")),
+        set "isAnonymous" = excluded."isAnonymous", "signedUpAt" = excluded."signedUpAt", "lastActiveAt" = excluded."lastActiveAt",
+            "signInMethods" = excluded."signInMethods"
+        where (a."isAnonymous", a."signedUpAt", a."lastActiveAt", a."signInMethods")
+            is distinct from (excluded."isAnonymous", excluded."signedUpAt", excluded."lastActiveAt", excluded."signInMethods")),
     named as (
         insert into "UserSearch" as s ("tenancyId", "projectUserId", "text")
         select k."tenancyId", k."projectUserId", k.text from now_known k where k.is_user
@@ -2024,8 +2030,10 @@ CREATE FUNCTION public.note_user() RETURNS trigger
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
-    insert into "UserFeed" ("tenancyId", "projectUserId") values (new."tenancyId", new."projectUserId");
-    if (old."tenancyId", old."projectUserId") is distinct from (new."tenancyId", new."projectUserId") then
+    if new."projectUserId" is not null then
+        insert into "UserFeed" ("tenancyId", "projectUserId") values (new."tenancyId", new."projectUserId");
+    end if;
+    if old."projectUserId" is not null and (old."tenancyId", old."projectUserId") is distinct from (new."tenancyId", new."projectUserId") then
         insert into "UserFeed" ("tenancyId", "projectUserId") values (old."tenancyId", old."projectUserId");
     end if;
     return null;
@@ -2039,10 +2047,11 @@ CREATE FUNCTION public.note_users() RETURNS trigger
     AS $$
 begin
     if tg_op = 'TRUNCATE' then
-        execute format('insert into "UserFeed" ("tenancyId", "projectUserId") select distinct r."tenancyId", r."projectUserId" from %I.%I r',
+        execute format('insert into "UserFeed" ("tenancyId", "projectUserId") select distinct r."tenancyId", r."projectUserId" from %I.%I r where r."projectUserId" is not null',
             tg_table_schema, tg_table_name);
     else
-        insert into "UserFeed" ("tenancyId", "projectUserId") select r."tenancyId", r."projectUserId" from touched r;
+        insert into "UserFeed" ("tenancyId", "projectUserId")
+        select r."tenancyId", r."projectUserId" from touched r where r."projectUserId" is not null;
     end if;
     return null;
 end $$;
@@ -2080,7 +2089,7 @@ begin
     get diagnostics counts = row_count;
     -- An event may be visible before its user is; a day is more than any transaction should take.
     with batch as materialized (
-        select a."tenancyId", a."projectUserId", a."lastActiveAt", a."eventAt" from "UserActivity" a
+        select a."tenancyId", a."projectUserId", a."lastActiveAt", a."eventAt", a."signInMethods" from "UserActivity" a
         where (a."tenancyId", a."projectUserId") > (coalesce(state."afterTenancyId", nobody), coalesce(state."afterId", nobody))
         order by a."tenancyId", a."projectUserId" limit batch_rows),
     removed as (
@@ -2089,6 +2098,15 @@ begin
           and (b."lastActiveAt" is not null or b."eventAt" is null or b."eventAt" < now() - interval '1 day')
           and not exists (select from "ProjectUser" u where u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId")
         returning a."tenancyId", a."projectUserId"),
+    filled as (
+        update "UserActivity" a set "signInMethods" = m.methods
+        from batch b cross join lateral (
+            select coalesce(json_agg(json_build_array(m."type", m."provider")), '[]')::text as methods
+            from (select m."type", m."provider" from "AuthMethod" m
+                  where m."tenancyId" = b."tenancyId" and m."projectUserId" = b."projectUserId"
+                  order by m."type", m."provider" limit 21) m) m
+        where a."tenancyId" = b."tenancyId" and a."projectUserId" = b."projectUserId" and b."signInMethods" is null
+          and exists (select from "ProjectUser" u where u."tenancyId" = b."tenancyId" and u."projectUserId" = b."projectUserId")),
     forgotten as (
         delete from "UserSearch" s using removed r
         where s."tenancyId" = r."tenancyId" and s."projectUserId" = r."projectUserId" returning s."projectUserId")
@@ -2103,7 +2121,7 @@ begin
     return days + counts + gone;
 end $$;
 
-COMMENT ON FUNCTION public.purge_activity(batch_rows integer) IS 'Removes old days and rows of users that are gone, a batch at a time.';
+COMMENT ON FUNCTION public.purge_activity(batch_rows integer) IS 'Removes old days and rows of users that are gone, and looks up methods that were never folded, a batch at a time.';
 
 CREATE FUNCTION public.record_touches(feeds text[], needed text[]) RETURNS bigint
     LANGUAGE plpgsql
@@ -4307,7 +4325,8 @@ CREATE TABLE public."UserActivity" (
     "ipInfoAt" timestamp with time zone,
     "ipInfoId" uuid,
     "countryAt" timestamp with time zone,
-    "countryCode" text
+    "countryCode" text,
+    "signInMethods" text
 );
 
 COMMENT ON TABLE public."UserActivity" IS 'One row a user, kept by the folds. No foreign key: its check would make the application''s deletes and our folds wait for each other.';
@@ -4321,6 +4340,8 @@ COMMENT ON COLUMN public."UserActivity"."eventAt" IS 'Latest activity event ever
 COMMENT ON COLUMN public."UserActivity"."ipInfoId" IS 'Of the latest event that has one: its country may become known later.';
 
 COMMENT ON COLUMN public."UserActivity"."countryCode" IS 'Of the latest event whose country was known when it was folded.';
+
+COMMENT ON COLUMN public."UserActivity"."signInMethods" IS 'JSON: pairs of type and provider, the first 21. Null: not looked up yet.';
 
 CREATE TABLE public."UserActivityDay" (
     "tenancyId" uuid NOT NULL,
@@ -4680,6 +4701,10 @@ CREATE INDEX "WorkerHeartbeat_lastSeenAt" ON public."WorkerHeartbeat" USING btre
 
 CREATE TRIGGER default_tenant_key BEFORE INSERT OR UPDATE ON public."Tenancy" FOR EACH ROW WHEN ((new."tenantKey" IS NULL)) EXECUTE FUNCTION public.default_tenant_key();
 
+CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."AuthMethod" FOR EACH ROW WHEN (((old.type IS DISTINCT FROM new.type) OR (old.provider IS DISTINCT FROM new.provider) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId") OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
+
+ALTER TABLE public."AuthMethod" ENABLE ALWAYS TRIGGER note_user_on_update;
+
 CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."ContactChannel" FOR EACH ROW WHEN (((old.value IS DISTINCT FROM new.value) OR (old."projectUserId" IS DISTINCT FROM new."projectUserId") OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
 
 ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_user_on_update;
@@ -4687,6 +4712,10 @@ ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_user_on_update;
 CREATE TRIGGER note_user_on_update AFTER UPDATE ON public."ProjectUser" FOR EACH ROW WHEN (((old."lastActiveAt" IS DISTINCT FROM new."lastActiveAt") OR (old."signedUpAt" IS DISTINCT FROM new."signedUpAt") OR (old."createdAt" IS DISTINCT FROM new."createdAt") OR (old."isAnonymous" IS DISTINCT FROM new."isAnonymous") OR (old."displayName" IS DISTINCT FROM new."displayName") OR (old."projectUserId" IS DISTINCT FROM new."projectUserId") OR (old."tenancyId" IS DISTINCT FROM new."tenancyId"))) EXECUTE FUNCTION public.note_user();
 
 ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_user_on_update;
+
+CREATE TRIGGER note_users_on_delete AFTER DELETE ON public."AuthMethod" REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."AuthMethod" ENABLE ALWAYS TRIGGER note_users_on_delete;
 
 CREATE TRIGGER note_users_on_delete AFTER DELETE ON public."ContactChannel" REFERENCING OLD TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
 
@@ -4696,6 +4725,10 @@ CREATE TRIGGER note_users_on_delete AFTER DELETE ON public."ProjectUser" REFEREN
 
 ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_users_on_delete;
 
+CREATE TRIGGER note_users_on_insert AFTER INSERT ON public."AuthMethod" REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."AuthMethod" ENABLE ALWAYS TRIGGER note_users_on_insert;
+
 CREATE TRIGGER note_users_on_insert AFTER INSERT ON public."ContactChannel" REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
 
 ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_users_on_insert;
@@ -4703,6 +4736,10 @@ ALTER TABLE public."ContactChannel" ENABLE ALWAYS TRIGGER note_users_on_insert;
 CREATE TRIGGER note_users_on_insert AFTER INSERT ON public."ProjectUser" REFERENCING NEW TABLE AS touched FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
 
 ALTER TABLE public."ProjectUser" ENABLE ALWAYS TRIGGER note_users_on_insert;
+
+CREATE TRIGGER note_users_on_truncate BEFORE TRUNCATE ON public."AuthMethod" FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
+
+ALTER TABLE public."AuthMethod" ENABLE ALWAYS TRIGGER note_users_on_truncate;
 
 CREATE TRIGGER note_users_on_truncate BEFORE TRUNCATE ON public."ContactChannel" FOR EACH STATEMENT EXECUTE FUNCTION public.note_users();
 

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    GenericClient, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+};
 use rustls::ClientConfig;
 use secrecy::ExposeSecret;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::Database;
@@ -177,6 +181,34 @@ impl Internal {
     pub fn schema(&self) -> &str {
         &self.schema
     }
+}
+
+/// Runs a statement that each session keeps: it is parsed and planned once, which for a look at many short ranges of indexes takes
+/// as long as the look, and one answer is waited for instead of two. Bounds belong into its text: what a `limit $1` will be
+/// is unknown to a plan that is kept.
+///
+/// # Errors
+/// Postgres does.
+pub async fn kept<C: GenericClient>(
+    client: &C,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql).await?;
+    client.query(&statement, parameters).await
+}
+
+/// As [`kept`], for a statement that gives exactly one row.
+///
+/// # Errors
+/// Postgres does, or there is not exactly one.
+pub async fn kept_one<C: GenericClient>(
+    client: &C,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Row, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql).await?;
+    client.query_one(&statement, parameters).await
 }
 
 fn session_config(database: &Database, program: &str) -> Result<tokio_postgres::Config, DbError> {

@@ -8,6 +8,7 @@ mod events;
 mod feed;
 mod life;
 mod lists;
+mod methods;
 mod metrics;
 mod plans;
 mod refused;

@@ -120,7 +120,7 @@ pub async fn list(console: &Console, query: &UsersQuery) -> Result<UsersPage, Pr
     };
     let rows = sql::page(&client, query, after.as_ref(), term.as_ref()).await?;
     drop(client);
-    let Rows { mut users, end } = Rows::of(&rows, query.desc);
+    let Rows { mut users, end } = Rows::of(&rows, query.desc)?;
     if rows.is_empty() {
         super::require_tenancy(console, query.tenancy_id).await?;
     }
@@ -159,5 +159,5 @@ pub(crate) async fn latest(
 ) -> Result<Vec<User>, tokio_postgres::Error> {
     let query = UsersQuery { limit: 10, order_by, desc: true, ..query.clone() };
     let rows = sql::page(client, &query, None, None).await?;
-    Ok(Rows::of(&rows, query.desc).users.into_iter().take(10).map(|(user, _)| user).collect())
+    Ok(Rows::of(&rows, query.desc)?.users.into_iter().take(10).map(|(user, _)| user).collect())
 }

@@ -7,10 +7,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type, accepts};
 use uuid::Uuid;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Instant};
 use super::list::{Channel, SignInMethod, User};
 use super::sql::{CHANNEL_ROW, PARTS_MAX, USER_ROW};
-use crate::http::At;
 
 /// What a statement gave.
 #[derive(Debug)]
@@ -23,14 +22,22 @@ pub(super) struct Rows {
 
 impl Rows {
     /// `desc`: the latest first.
-    pub(super) fn of(rows: &[Row], desc: bool) -> Self {
+    ///
+    /// # Errors
+    /// What was folded of a user cannot be read.
+    pub(super) fn of(rows: &[Row], desc: bool) -> Result<Self, tokio_postgres::Error> {
         let mut parts: HashMap<Uuid, Parts> = HashMap::new();
         let mut of_users = Vec::new();
         let mut end = None;
         for row in rows {
             match char::from(row.get::<_, i8>("kind").unsigned_abs()) {
                 USER_ROW if row.get("is_end") => end = Some(place(row)),
-                USER_ROW => of_users.push(row),
+                USER_ROW => {
+                    if let Some(Folded(methods)) = row.try_get("methods")? {
+                        parts.entry(row.get("user_id")).or_default().methods = methods;
+                    }
+                    of_users.push(row);
+                }
                 CHANNEL_ROW => parts.entry(row.get("user_id")).or_default().take_channel(row),
                 _ => parts.entry(row.get("user_id")).or_default().methods.push(method(row)),
             }
@@ -43,12 +50,12 @@ impl Rows {
             let parts = parts.remove(&row.get("user_id")).unwrap_or_default();
             (parts.of_user(row), place(row))
         };
-        Self { users: of_users.iter().map(user).collect(), end }
+        Ok(Self { users: of_users.iter().map(user).collect(), end })
     }
 }
 
 fn place(row: &Row) -> Cursor {
-    Cursor { at: row.get("cursor_at"), id: row.get("user_id") }
+    Cursor { at: row.get("at"), id: row.get("user_id") }
 }
 
 /// What belongs to one user.
@@ -90,8 +97,8 @@ impl Parts {
             display_name: row.get("text"),
             profile_image_url: row.get("detail"),
             is_anonymous: row.get("flag"),
-            signed_up_at: At(row.get("signed_up_at")),
-            last_active_at: At(row.get("last_active_at")),
+            signed_up_at: row.get::<_, Instant>("signed_up_at").shown(),
+            last_active_at: row.get::<_, Instant>("last_active_at").shown(),
             primary_email: primary.map(|channel| channel.value.clone()),
             primary_email_verified: primary.is_some_and(|channel| channel.is_verified),
             channels,
@@ -106,14 +113,14 @@ fn method(row: &Row) -> SignInMethod {
     SignInMethod { kind: row.get("detail"), provider: row.get("text") }
 }
 
-/// As the server compares them: without an end on either side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Instant(i64);
+/// `"UserActivity"."signInMethods"`
+struct Folded(Vec<SignInMethod>);
 
-impl FromSql<'_> for Instant {
+impl FromSql<'_> for Folded {
     fn from_sql(_: &Type, raw: &[u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self(i64::from_be_bytes(raw.try_into()?)))
+        let pairs: Vec<(Option<String>, Option<String>)> = serde_json::from_slice(raw)?;
+        Ok(Self(pairs.into_iter().map(|(kind, provider)| SignInMethod { kind, provider }).collect()))
     }
 
-    accepts!(TIMESTAMPTZ);
+    accepts!(TEXT);
 }

@@ -103,7 +103,7 @@ fn parameters<'a>(
 ) -> Vec<Parameter<'a>> {
     let mut parameters: Vec<Parameter<'a>> = vec![(&query.tenancy_id, Type::UUID)];
     if let Some(after) = after {
-        parameters.push((&after.at, Type::TEXT));
+        parameters.push((&after.at, Type::TIMESTAMPTZ));
         parameters.push((&after.id, Type::UUID));
     }
     if let Some(term) = term {
@@ -114,8 +114,8 @@ fn parameters<'a>(
 
 /// `$1` is the tenancy, `$2` and `$3` are the place after which the page begins, the others are what is searched for.
 ///
-/// Each look-up of a user in another table costs about as much as the next, so a page does three for each: the user,
-/// channels, methods. They come as rows of their own, in any order ([`super::rows`] puts them together): sorting and
+/// Each look-up of a user in another table costs about as much as the next, so a page does two for each, the user and its
+/// channels, and a third where methods are not folded yet. They come as rows of their own, in any order ([`super::rows`] puts them together): sorting and
 /// collecting them in the server, user by user, is a third of what a page takes.
 fn statement(query: &UsersQuery, continues: bool, term: Option<&Term>) -> String {
     let order = Order { by: query.order_by, desc: query.desc, continues };
@@ -143,29 +143,27 @@ fn statement(query: &UsersQuery, continues: bool, term: Option<&Term>) -> String
         select {CHANNEL} from "ContactChannel" c where c."tenancyId" = $1 and c."projectUserId" = p.id
         limit {CHANNELS_READ_MAX}) c)
 select '{USER_ROW}'::"char" as kind, p.id as user_id, p.is_end, p.at,
-    case when isfinite(p.at) then to_char(p.at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"') else p.at::text end as cursor_at,
-    {signed_up} as signed_up_at, {last_active} as last_active_at, null::uuid as id, p."displayName" as text,
-    p."profileImageUrl" as detail, p."isAnonymous" as flag, null::bool as is_verified, null::bool as used_for_auth
+    p.signed_up as signed_up_at, p.active as last_active_at, null::uuid as id, p."displayName" as text,
+    p."profileImageUrl" as detail, p."isAnonymous" as flag, null::bool as is_verified, null::bool as used_for_auth, p.methods
 from page p
 union all
-select '{CHANNEL_ROW}', c.user_id, false, c."createdAt", null, null, null, c."id", c."value", c."type", c."isPrimary",
-    c."isVerified", c."usedForAuth"
+select '{CHANNEL_ROW}', c.user_id, false, c."createdAt", null, null, c."id", c."value", c."type", c."isPrimary",
+    c."isVerified", c."usedForAuth", null
 from channels c
 union all
-select '{CHANNEL_ROW}', m.user_id, false, c."createdAt", null, null, null, c."id", c."value", c."type", c."isPrimary",
-    c."isVerified", c."usedForAuth"
+select '{CHANNEL_ROW}', m.user_id, false, c."createdAt", null, null, c."id", c."value", c."type", c."isPrimary",
+    c."isVerified", c."usedForAuth", null
 from (select user_id from channels group by user_id having count(*) >= {CHANNELS_READ_MAX}) m
 cross join lateral (
     select {CHANNEL} from "ContactChannel" c
     where c."tenancyId" = $1 and c."projectUserId" = m.user_id and c."isPrimary" limit {parts}) c
 union all
-select '{METHOD_ROW}', p.id, false, null, null, null, null, null, m."provider", m."type", null, null, null
+select '{METHOD_ROW}', p.id, false, null, null, null, null, m."provider", m."type", null, null, null, null
 from page p
 cross join lateral (
     select m."type", m."provider" from "AuthMethod" m where m."tenancyId" = $1 and m."projectUserId" = p.id
-    limit {parts}) m"#,
-        signed_up = shown("p.signed_up"),
-        last_active = shown("p.active"),
+    limit {parts}) m
+where p.methods is null"#,
         parts = PARTS_MAX + 1,
     )
 }
@@ -173,11 +171,6 @@ cross join lateral (
 /// What is shown of a channel, and what it is sorted by.
 const CHANNEL: &str =
     r#"c."id", c."type", c."value", c."isPrimary", c."isVerified", c."usedForAuth", c."createdAt""#;
-
-/// Instants that have no date in four digits are shown as the first or last that has.
-fn shown(instant: &str) -> String {
-    format!("least(greatest({instant}, '0001-01-01 00:00:00+00'), '9999-12-31 23:59:59+00')")
-}
 
 struct Order {
     by: OrderBy,
@@ -208,7 +201,7 @@ impl Order {
             OrderBy::LastActiveAt => self.at(),
         };
         format!(
-            r#"u."displayName", u."profileImageUrl", u."isAnonymous", coalesce(u."signedUpAt", u."createdAt") as signed_up, {active} as active"#
+            r#"u."displayName", u."profileImageUrl", u."isAnonymous", coalesce(u."signedUpAt", u."createdAt") as signed_up, {active} as active, a."signInMethods" as methods"#
         )
     }
 
@@ -216,7 +209,7 @@ impl Order {
     fn condition(&self) -> String {
         let (at, side) = (self.at(), if self.desc { "<" } else { ">" });
         let range = if self.continues {
-            format!(r#" and ({at}, a."projectUserId") {side} ($2::timestamptz, $3::uuid)"#)
+            format!(r#" and ({at}, a."projectUserId") {side} ($2, $3)"#)
         } else {
             String::new()
         };

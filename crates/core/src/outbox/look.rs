@@ -3,12 +3,16 @@
 use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
 use tokio_postgres::Error;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::TargetKey;
+use crate::db::{kept, kept_one};
 
 /// Requests are counted up to here, in each state.
 pub const COUNT_MAX: i64 = 5_000;
+/// One more tells that there are more.
+const LOOKED_MAX: i64 = COUNT_MAX + 1;
 /// Requests in each lane among which those that wait longest are looked for.
 const LONGEST_AMONG: i64 = 10_000;
 
@@ -39,7 +43,7 @@ pub struct Fill {
 pub async fn fill<C: GenericClient>(client: &C, tenancy_id: Option<Uuid>) -> Result<Fill, Error> {
     let arms = match tenancy_id {
         Some(_) => {
-            let of_tenancy = |due: bool| arm(due, r#"r."tenancyId" = $2"#, "");
+            let of_tenancy = |due: bool| arm(due, r#"r."tenancyId" = $1"#, "");
             vec![of_tenancy(true), of_tenancy(false)]
         }
         None => [true, false]
@@ -49,17 +53,21 @@ pub async fn fill<C: GenericClient>(client: &C, tenancy_id: Option<Uuid>) -> Res
             })
             .collect(),
     };
+    let (asks, parameters): (_, &[&(dyn ToSql + Sync)]) = match &tenancy_id {
+        Some(id) => (r#"r.kind = 'ask' and r."tenancyId" = $1"#, &[id]),
+        None => ("r.kind = 'ask'", &[]),
+    };
     let sql = format!(
         r#"
 select coalesce(sum(a.waiting) filter (where a.due), 0)::int8, min(a.oldest), coalesce(sum(a.waiting) filter (where not a.due), 0)::int8,
        coalesce(sum(a.started - a.running) filter (where not a.due), 0)::int8,
        coalesce(sum(a.running) filter (where not a.due), 0)::int8, coalesce(sum(a.started) filter (where a.due), 0)::int8,
-       (select count(*) from (select from "OutgoingRequest" r where r.kind = 'ask'
-            and ($2::uuid is null or r."tenancyId" = $2) order by r."createdAt" limit $1) asked)
+       (select count(*) from (
+            select from "OutgoingRequest" r where {asks} order by r."createdAt" limit {LOOKED_MAX}) asked)
 from ({}) a"#,
         arms.join(" union all ")
     );
-    let row = client.query_one(&sql, &[&(COUNT_MAX + 1), &tenancy_id]).await?;
+    let row = kept_one(client, &sql, parameters).await?;
     Ok(Fill {
         pending: row.try_get(0)?,
         oldest_pending_at: row.try_get(1)?,
@@ -80,7 +88,7 @@ fn arm(due: bool, range: &str, order: &str) -> String {
 select {due} as due, count(*) - count(q.started) as waiting, count(q.started) as started, count(q.running) as running,
        {oldest} as oldest
 from (select r."dueAt" as at, r."startedFulfillingAt" as started, r."runningSince" as running from "OutgoingRequest" r
-      where r.kind = 'sync' and {range} and r."dueAt" {side} now() {order} limit $1) q"#,
+      where r.kind = 'sync' and {range} and r."dueAt" {side} now() {order} limit {LOOKED_MAX}) q"#,
         oldest = if due { "min(q.at) filter (where q.started is null)" } else { "null::timestamptz" },
     )
 }
@@ -114,30 +122,31 @@ pub struct RequestsFill {
     pub broken_destinations: i64,
 }
 
-const REQUESTS_FILL: &str = r#"
+/// Looks at the HTTP requests and their destinations.
+///
+/// # Errors
+/// Postgres does.
+pub async fn requests_fill<C: GenericClient>(client: &C) -> Result<RequestsFill, Error> {
+    let sql = format!(
+        r#"
 select w.n, w.oldest, (
-           select count(*) from (select from "OutgoingRequest" r where r.kind = 'http' and r.state = 'dead' limit $1) q),
+           select count(*) from (select from "OutgoingRequest" r where r.kind = 'http' and r.state = 'dead' limit {LOOKED_MAX}) q),
        d.due, d.oldest, d.queued, d.since, d.running, t.active, t.paused, t.broken, (
-           select count(*) from (select from "HttpDestination" h where h."state" = 'broken' limit $1) q)
+           select count(*) from (select from "HttpDestination" h where h."state" = 'broken' limit {LOOKED_MAX}) q)
 from (select count(*) as n, min(q."createdAt") as oldest from (
-          select r."createdAt" from "OutgoingRequest" r where r.kind = 'http' and r.state = 'pending' limit $1) q) w,
+          select r."createdAt" from "OutgoingRequest" r where r.kind = 'http' and r.state = 'pending' limit {LOOKED_MAX}) q) w,
      (select count(*) filter (where q.due) as due, min(q."dueAt") filter (where q.due) as oldest,
              count(*) filter (where q.queued) as queued, min(q."startedFulfillingAt") filter (where q.queued) as since,
              count(*) filter (where q.running) as running
       from (select r."dueAt", r."startedFulfillingAt", r."dueAt" <= now() as due,
                    r."dueAt" > now() and r."startedFulfillingAt" is not null and r."runningSince" is null as queued,
                    r."dueAt" > now() and r."runningSince" is not null as running
-            from "OutgoingRequest" r where r.kind = 'delivery' order by r."dueAt" limit $1) q) d,
+            from "OutgoingRequest" r where r.kind = 'delivery' order by r."dueAt" limit {LOOKED_MAX}) q) d,
      (select count(*) filter (where q."state" = 'active') as active, count(*) filter (where q."state" = 'paused') as paused,
              count(*) filter (where q."state" = 'broken') as broken
-      from (select h."state" from "HttpTrigger" h limit $1) q) t"#;
-
-/// Looks at the HTTP requests and their destinations.
-///
-/// # Errors
-/// Postgres does.
-pub async fn requests_fill<C: GenericClient>(client: &C) -> Result<RequestsFill, Error> {
-    let row = client.query_one(REQUESTS_FILL, &[&(COUNT_MAX + 1)]).await?;
+      from (select h."state" from "HttpTrigger" h limit {LOOKED_MAX}) q) t"#
+    );
+    let row = kept_one(client, &sql, &[]).await?;
     Ok(RequestsFill {
         waiting: row.try_get(0)?,
         oldest_waiting_at: row.try_get(1)?,
@@ -160,15 +169,17 @@ pub async fn requests_fill<C: GenericClient>(client: &C) -> Result<RequestsFill,
 /// # Errors
 /// Postgres does.
 pub async fn waiting<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<TargetKey>, Error> {
-    let sql = r#"
+    let sql = format!(
+        r#"
 select q."tenancyId", q."databaseId" from (
     (select r."tenancyId", r."databaseId", r."createdAt" from "OutgoingRequest" r
-     where r.kind = 'sync' and r.lane = 'live' order by r."dueAt" limit $1)
+     where r.kind = 'sync' and r.lane = 'live' order by r."dueAt" limit {limit})
     union all
     (select r."tenancyId", r."databaseId", r."createdAt" from "OutgoingRequest" r
-     where r.kind = 'sync' and r.lane = 'bulk' order by r."dueAt" limit $1)) q
-order by q."createdAt" limit $1"#;
-    let rows = client.query(sql, &[&limit]).await?;
+     where r.kind = 'sync' and r.lane = 'bulk' order by r."dueAt" limit {limit})) q
+order by q."createdAt" limit {limit}"#
+    );
+    let rows = kept(client, &sql, &[]).await?;
     rows.iter()
         .map(|row| Ok(TargetKey { tenancy_id: row.try_get(0)?, database_id: row.try_get(1)? }))
         .collect()

@@ -7,12 +7,15 @@ use uuid::Uuid;
 
 use super::targets::{self, Target};
 use super::tenancies::{self, Tenancy};
+use crate::db::{kept, kept_one};
 use crate::outbox::TargetKey;
 
 /// Tenancies that a search for targets looks at.
 pub const TENANCIES_SEARCHED_MAX: i64 = 1_000;
 /// Counts of targets go up to here.
 pub const COUNT_MAX: i64 = 10_000;
+/// One more tells that there are more.
+const LOOKED_MAX: i64 = COUNT_MAX + 1;
 
 /// A list with an end that may not be the end.
 #[derive(Debug, Clone)]
@@ -220,7 +223,8 @@ pub struct Trouble {
 /// # Errors
 /// Postgres does.
 pub async fn troubles<C: GenericClient>(client: &C) -> Result<Vec<Trouble>, Error> {
-    let sql = r#"
+    let sql = format!(
+        r#"
 with recursive kinds as (
     (select "state", coalesce("lastErrorClass", '') as class from "ExternalDatabase" where "state" <> 'ok'
      order by "state", coalesce("lastErrorClass", '') limit 1)
@@ -234,9 +238,10 @@ select k."state", nullif(k.class, ''), c.n from kinds k cross join lateral (
     select count(*) as n from (
         select from "ExternalDatabase" e
         where e."state" <> 'ok' and e."state" = k."state" and coalesce(e."lastErrorClass", '') = k.class
-        limit $1) counted) c
-order by c.n desc, 1, 2 limit 100"#;
-    let rows = client.query(sql, &[&(COUNT_MAX + 1)]).await?;
+        limit {LOOKED_MAX}) counted) c
+order by c.n desc, 1, 2 limit 100"#
+    );
+    let rows = kept(client, &sql, &[]).await?;
     rows.iter()
         .map(|row| Ok(Trouble { state: row.try_get(0)?, class: row.try_get(1)?, targets: row.try_get(2)? }))
         .collect()
@@ -248,9 +253,11 @@ order by c.n desc, 1, 2 limit 100"#;
 /// # Errors
 /// Postgres does.
 pub async fn targets_about<C: GenericClient>(client: &C) -> Result<(i64, bool), Error> {
-    let sql = r#"select (select count(*) from (select from "ExternalDatabase" limit $1) counted),
-                        (select reltuples::int8 from pg_class where oid = '"ExternalDatabase"'::regclass)"#;
-    let row = client.query_one(sql, &[&(COUNT_MAX + 1)]).await?;
+    let sql = format!(
+        r#"select (select count(*) from (select from "ExternalDatabase" limit {LOOKED_MAX}) counted),
+                  (select reltuples::int8 from pg_class where oid = '"ExternalDatabase"'::regclass)"#
+    );
+    let row = kept_one(client, &sql, &[]).await?;
     let (counted, estimated): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
     Ok(if counted <= COUNT_MAX { (counted, true) } else { (estimated.max(counted), false) })
 }

@@ -7,6 +7,7 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use super::settings::StoredSettings;
+use crate::db::kept;
 use crate::outbox::TargetKey;
 use crate::secrets::Sealed;
 
@@ -98,7 +99,7 @@ pub async fn find_all<C: GenericClient>(client: &C, keys: &[TargetKey]) -> Resul
            cross join lateral (select * from "ExternalDatabase" e
                                where e."tenancyId" = k.tenancy and e."id" = k.database offset 0) e"#
     );
-    client.query(&sql, &[&tenancies, &ids]).await?.iter().map(read).collect()
+    kept(client, &sql, &[&tenancies, &ids]).await?.iter().map(read).collect()
 }
 
 /// The targets that are meant, by tenancy and id.

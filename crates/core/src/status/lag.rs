@@ -8,6 +8,7 @@ use tokio_postgres::Error;
 
 use super::Progress;
 use super::sql::Counts;
+use crate::db::kept;
 
 /// The sequencer's passes, oldest first, as far back as they are kept.
 #[derive(Debug, Clone, Default)]
@@ -35,12 +36,9 @@ pub(super) struct Facts<'a> {
 
 impl Ledger {
     pub(super) async fn read(snapshot: &Transaction<'_>) -> Result<Self, Error> {
-        let rows = snapshot
-            .query(
-                r#"select "at", "lastSequenceId", "fromXid"::text::int8 from "SequencerPass" order by "pass""#,
-                &[],
-            )
-            .await?;
+        let sql =
+            r#"select "at", "lastSequenceId", "fromXid"::text::int8 from "SequencerPass" order by "pass""#;
+        let rows = kept(snapshot, sql, &[]).await?;
         let pass = |row: &tokio_postgres::Row| {
             Ok(Pass { at: row.try_get(0)?, last_id: row.try_get(1)?, from_xid: row.try_get(2)? })
         };

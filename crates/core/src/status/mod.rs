@@ -30,7 +30,7 @@ use futures_util::future::try_join_all;
 use time::OffsetDateTime;
 use tokio_postgres::{Error, IsolationLevel};
 
-use crate::db::{DbError, Internal};
+use crate::db::{DbError, Internal, kept, kept_one};
 use crate::mapping::Mapping;
 use crate::outbox::TargetKey;
 use crate::registry::targets::{self, Filter, Target};
@@ -125,7 +125,7 @@ pub async fn read_of(
     let mut statements: Vec<_> = mappings
         .iter()
         .zip(types)
-        .map(|(mapping, types)| (mapping, types.map(|types| sql::statement(mapping, &types))))
+        .map(|(mapping, types)| (mapping, types.map(|types| sql::statement(mapping, &types, backlog_max))))
         .collect();
     statements.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     let mut all = Vec::with_capacity(found.len());
@@ -155,7 +155,7 @@ async fn read_page(
     backlog_max: i64,
 ) -> Result<Vec<TargetStatus>, Error> {
     let (now, progress) =
-        tokio::try_join!(snapshot.query_one("select now()", &[]), read_progress(snapshot, page))?;
+        tokio::try_join!(kept_one(snapshot, "select now()", &[]), read_progress(snapshot, page))?;
     let now: OffsetDateTime = now.try_get(0)?;
     let rows_written = |target: &Target| -> i64 {
         progress.iter().filter(|((key, _), _)| *key == target.key).map(|(_, p)| p.rows_written).sum()
@@ -244,17 +244,13 @@ fn mapping_status(
 async fn read_progress(snapshot: &Transaction<'_>, page: &[Target]) -> Result<ProgressOf, Error> {
     let (tenancies, ids): (Vec<_>, Vec<_>) =
         page.iter().map(|t| (t.key.tenancy_id, t.key.database_id.as_str())).unzip();
-    let rows = snapshot
-        .query(
-            r#"select s."tenancyId", s."databaseId", s."mappingName", s."lastSyncedSequenceId", s."completeAsOf",
+    let sql = r#"select s."tenancyId", s."databaseId", s."mappingName", s."lastSyncedSequenceId", s."completeAsOf",
                       s."filling" or s."fillRequested",
                       case when s."filling" and not s."fillRequested" then s."fillPosition"::text end,
                       s."fillStartedAt", s."refusedRows", s."rowsWritten", s."mappingVersion" is not null
                from unnest($1::uuid[], $2::text[]) as t (tenancy, id)
-               join "SyncState" s on s."tenancyId" = t.tenancy and s."databaseId" = t.id"#,
-            &[&tenancies, &ids],
-        )
-        .await?;
+               join "SyncState" s on s."tenancyId" = t.tenancy and s."databaseId" = t.id"#;
+    let rows = kept(snapshot, sql, &[&tenancies, &ids]).await?;
     rows.iter()
         .map(|row| {
             let key = TargetKey { tenancy_id: row.try_get(0)?, database_id: row.try_get(1)? };

@@ -7,11 +7,14 @@ use time::OffsetDateTime;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
+use crate::db::{kept, kept_one};
 use crate::mapping::names::{quote_ident, quote_literal};
 use crate::sequence::waits_for_id;
 
 /// What waits for an id is counted up to here, in each relation.
 pub const PENDING_MAX: i64 = 5_000;
+/// One more tells that there are more.
+const LOOKED_MAX: i64 = PENDING_MAX + 1;
 /// Most workers that are listed.
 const WORKERS_MAX: i64 = 1_000;
 /// A worker that was not seen for this long is gone.
@@ -63,12 +66,16 @@ pub async fn sequencing<C: GenericClient>(client: &C, tenancy_id: Option<Uuid>) 
     let (last_pass, counts, names) = tokio::try_join!(
         last_pass(client),
         async {
-            let sql = r#"
-select (select count(*) from (select from "SequencerBacklog" b where $2::uuid is null or b."tenancyId" = $2 limit $1) q),
-       (select count(*) from (select from "ParkedRow" k where $2::uuid is null or k."tenancyId" = $2 limit $1) q)"#;
-            client.query_one(sql, &[&PENDING_MAX, &tenancy_id]).await
+            let sql = format!(
+                r#"
+select (select count(*) from (
+            select from "SequencerBacklog" b where $1::uuid is null or b."tenancyId" = $1 limit {PENDING_MAX}) q),
+       (select count(*) from (
+            select from "ParkedRow" k where $1::uuid is null or k."tenancyId" = $1 limit {PENDING_MAX}) q)"#
+            );
+            kept_one(client, &sql, &[&tenancy_id]).await
         },
-        client.query(r#"select "relation" from "SequencedRelation" order by "ordinal""#, &[]),
+        kept(client, r#"select "relation" from "SequencedRelation" order by "ordinal""#, &[]),
     )?;
     let names: Vec<String> = names.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let relations = if names.is_empty() { Vec::new() } else { relations(client, &names, tenancy_id).await? };
@@ -85,7 +92,7 @@ async fn last_pass<C: GenericClient>(client: &C) -> Result<Option<Pass>, Error> 
     let pass = |row: Row| {
         Ok(Pass { number: row.try_get(0)?, at: row.try_get(1)?, last_sequence_id: row.try_get(2)? })
     };
-    client.query_opt(sql, &[]).await?.map(pass).transpose()
+    kept(client, sql, &[]).await?.into_iter().next().map(pass).transpose()
 }
 
 /// From the transaction on that the ledger says, because below it an index may be full of entries that are dead and not
@@ -115,8 +122,7 @@ async fn relations<C: GenericClient>(
         let (relation, literal) = (quote_ident(name), quote_literal(name));
         let (condition, highest) = match tenancy_id {
             None => (
-                r#"r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0' and r."changedBy" >= f.x
-                   and $2::uuid is null"#
+                r#"r."shouldUpdateSequenceId" and r."changedBy" is distinct from '0' and r."changedBy" >= f.x"#
                     .to_owned(),
                 format!(
                     "(select max(h.id) from visited v cross join lateral (select {} as id) h)",
@@ -124,8 +130,8 @@ async fn relations<C: GenericClient>(
                 ),
             ),
             Some(_) => (
-                format!(r#"r."tenancyId" = $2 and {} and r."changedBy" >= f.x"#, waits_for_id("r")),
-                highest(name, &relation, "$2"),
+                format!(r#"r."tenancyId" = $1 and {} and r."changedBy" >= f.x"#, waits_for_id("r")),
+                highest(name, &relation, "$1"),
             ),
         };
         format!(
@@ -134,7 +140,7 @@ select {literal}::text, q.n, (
            select p."at" from "SequencerPass" p where p."fromXid" <= q.oldest order by p."pass" desc limit 1),
        {highest}
 from (select count(*) as n from from_xid f cross join lateral (
-          select from {relation} r where {condition} order by r."changedBy" limit $1) r) c,
+          select from {relation} r where {condition} order by r."changedBy" limit {LOOKED_MAX}) r) c,
      lateral (select c.n, (select r.x from from_xid f cross join lateral (
           select r."changedBy" as x from {relation} r where {condition} order by r."changedBy" limit 1) r) as oldest) q"#
         )
@@ -143,7 +149,10 @@ from (select count(*) as n from from_xid f cross join lateral (
         "with from_xid as materialized ({FROM_XID}), visited as materialized ({VISITED}) {}",
         arms.collect::<Vec<_>>().join(" union all ")
     );
-    let rows = client.query(&sql, &[&(PENDING_MAX + 1), &tenancy_id]).await?;
+    let rows = match tenancy_id {
+        Some(id) => kept(client, &sql, &[&id]).await?,
+        None => kept(client, &sql, &[]).await?,
+    };
     rows.iter()
         .map(|row| {
             Ok(Relation {
@@ -202,12 +211,14 @@ pub struct WorkerLine {
 /// # Errors
 /// Postgres does.
 pub async fn workers<C: GenericClient>(client: &C) -> Result<Vec<WorkerLine>, Error> {
-    let sql = r#"
+    let sql = format!(
+        r#"
 select w.*, extract(epoch from now() - w."lastSeenAt")::float8 from (
     select "id", "kind", "version", "startedAt", "lastSeenAt", "details" from "WorkerHeartbeat"
-    where "lastSeenAt" > now() - interval '1 minute' order by "lastSeenAt" desc limit $1) w
-order by w."kind", w."id""#;
-    let rows = client.query(sql, &[&WORKERS_MAX]).await?;
+    where "lastSeenAt" > now() - interval '1 minute' order by "lastSeenAt" desc limit {WORKERS_MAX}) w
+order by w."kind", w."id""#
+    );
+    let rows = kept(client, &sql, &[]).await?;
     rows.iter()
         .map(|row| {
             Ok(WorkerLine {
@@ -232,18 +243,20 @@ pub async fn highest_watermarks<C: GenericClient>(
     client: &C,
     targets: i64,
 ) -> Result<Vec<(String, i64)>, Error> {
-    let sql = r#"
+    let sql = format!(
+        r#"
 select q.name, max(q.id) from (
     select s."mappingName" as name, s."lastSyncedSequenceId" as id
     from (select e."tenancyId", e."id" from "ExternalDatabase" e where e."state" <> 'paused'
-          order by e."nextVisitAt" desc limit $1) e
+          order by e."nextVisitAt" desc limit {targets}) e
     cross join lateral (select * from "SyncState" s where s."tenancyId" = e."tenancyId" and s."databaseId" = e."id"
                         offset 0) s
     union all
     select w.key, w.value::int8 from "CacheEntry" c
-    cross join lateral jsonb_each_text(coalesce(c.payload -> 'watermarks', '{}')) w
+    cross join lateral jsonb_each_text(coalesce(c.payload -> 'watermarks', '{{}}')) w
     where c.namespace = 'observation' and c."cacheKey" = 'installation') q
-group by 1 order by 1"#;
-    let rows = client.query(sql, &[&targets]).await?;
+group by 1 order by 1"#
+    );
+    let rows = kept(client, &sql, &[]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

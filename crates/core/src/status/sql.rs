@@ -5,6 +5,7 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use super::Progress;
+use crate::db::kept;
 use crate::mapping::names::{quote_ident, quote_literal};
 use crate::mapping::{Mapping, key_columns, of_tenant, touch_feed};
 use crate::sequence::waits_for_id;
@@ -61,16 +62,12 @@ enum Touching {
 pub(super) async fn types<C: GenericClient>(client: &C, mapping: &Mapping) -> Result<Option<Types>, Error> {
     let mut names = mapping.source_key();
     names.push(&mapping.source.tenant);
-    let rows = client
-        .query(
-            "select format_type(a.atttypid, a.atttypmod)
-             from unnest($2::text[]) with ordinality as k (name, at)
-             join pg_attribute a on a.attname = k.name and a.attnum > 0 and not a.attisdropped
-             where a.attrelid = to_regclass($1)
-             order by k.at",
-            &[&mapping.source.relation(), &names],
-        )
-        .await?;
+    let sql = "select format_type(a.atttypid, a.atttypmod)
+               from unnest($2::text[]) with ordinality as k (name, at)
+               join pg_attribute a on a.attname = k.name and a.attnum > 0 and not a.attisdropped
+               where a.attrelid = to_regclass($1)
+               order by k.at";
+    let rows = kept(client, sql, &[&mapping.source.relation(), &names]).await?;
     let mut key: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let complete = key.len() == names.len();
     let tenant = key.pop().unwrap_or_default();
@@ -85,7 +82,7 @@ async fn touchings<C: GenericClient>(client: &C, mapping: &Mapping) -> Result<Ve
         let by_values =
             r#"select 1 from "TrackedTable" k where k."name" = $1 and not $2::text[] <@ k."keyColumns""#;
         let by_values =
-            touch.is_tracked() && client.query_opt(by_values, &[&touch.table, &columns]).await?.is_some();
+            touch.is_tracked() && !kept(client, by_values, &[&touch.table, &columns]).await?.is_empty();
         found.push(if by_values { Touching::Values(touch_feed(&touch.table)) } else { Touching::Keys });
     }
     Ok(found)
@@ -93,13 +90,18 @@ async fn touchings<C: GenericClient>(client: &C, mapping: &Mapping) -> Result<Ve
 
 /// The statement for one mapping. Below which transaction nothing of a tenancy waits is asked once: the function takes as
 /// long as all else of a look-up. `$1` tenancies, `$2` watermarks, `$3` whether a turn has set it up, `$4`
-/// whether it is filled, `$5` the fill's position as a JSON array, `$6` limit of each count.
-pub(super) fn statement(mapping: &Mapping, types: &Types) -> String {
-    let arms = if mapping.source.is_tracked() { pointers(mapping, types) } else { flagged_rows(mapping) };
+/// whether it is filled, `$5` the fill's position as a JSON array. No count exceeds `backlog_max` by more than one.
+pub(super) fn statement(mapping: &Mapping, types: &Types, backlog_max: i64) -> String {
+    let limit = backlog_max + 1;
+    let arms = if mapping.source.is_tracked() {
+        pointers(mapping, types, limit)
+    } else {
+        flagged_rows(mapping, limit)
+    };
     let Arms { changed, flagged, rest, counted } = arms;
     let table_text = quote_literal(&mapping.source.table);
     let (key, position) = key_and_position(mapping, &types.key);
-    let touched = touched(mapping, &types.touches);
+    let touched = touched(mapping, &types.touches, limit);
     let waiting = waits_for_id("d");
     format!(
         r#"
@@ -113,20 +115,20 @@ cross join lateral (
     select count(*) as n, min(q.id) as first_id from (
         select d."sequenceId" as id from "DeletedRow" d
         where t.set_up and d."tenancyId" = t.tenancy and d."tableName" = {table_text} and d."sequenceId" > t.mark
-        order by d."sequenceId" limit $6) q) as gone
+        order by d."sequenceId" limit {limit}) q) as gone
 cross join lateral ({flagged}) as flagged
 cross join lateral (
     select count(*) as n, min(q.xid) as first_xid from (
         select d."changedBy"::text::int8 as xid from "DeletedRow" d
         where t.set_up and d."tenancyId" = t.tenancy and {waiting}
           and d."changedBy" >= t.tail and d."tableName" = {table_text}
-        order by d."changedBy" limit $6) q) as flagged_gone
+        order by d."changedBy" limit {limit}) q) as flagged_gone
 cross join lateral ({touched}) as touched
 cross join lateral (
     select count(*) filter (where not q.counted) as n, count(*) as scanned from (
-        (select {counted} as counted {rest} and t.position is null limit $6)
+        (select {counted} as counted {rest} and t.position is null limit {limit})
         union all
-        (select {counted} {rest} and t.position is not null and ({key}) > ({position}) limit $6)) q) as unfilled
+        (select {counted} {rest} and t.position is not null and ({key}) > ({position}) limit {limit})) q) as unfilled
 order by t.at"#
     )
 }
@@ -143,7 +145,7 @@ struct Arms {
     counted: &'static str,
 }
 
-fn flagged_rows(mapping: &Mapping) -> Arms {
+fn flagged_rows(mapping: &Mapping, limit: i64) -> Arms {
     let table = mapping.source.relation();
     let tenant = format!("s.{}", quote_ident(&mapping.source.tenant));
     Arms {
@@ -151,7 +153,7 @@ fn flagged_rows(mapping: &Mapping) -> Arms {
             r#"
     select count(*) as n, min(q.id) as first_id from (
         select s."sequenceId" as id from {table} s where {tenant} = t.tenancy and s."sequenceId" > t.mark
-        order by s."sequenceId" limit $6) q"#
+        order by s."sequenceId" limit {limit}) q"#
         ),
         flagged: format!(
             r#"
@@ -159,7 +161,7 @@ fn flagged_rows(mapping: &Mapping) -> Arms {
         select s."changedBy"::text::int8 as xid from {table} s
         where {tenant} = t.tenancy and {} and s."changedBy" >= t.tail
           and (s."sequenceId" is null or s."sequenceId" <= t.mark)
-        order by s."changedBy" limit $6) q"#,
+        order by s."changedBy" limit {limit}) q"#,
             waits_for_id("s")
         ),
         rest: format!("from {table} s where t.filling and {tenant} = t.tenancy"),
@@ -168,23 +170,23 @@ fn flagged_rows(mapping: &Mapping) -> Arms {
 }
 
 /// A row that was changed several times is one row; those that a fill has yet to reach are all counted.
-fn pointers(mapping: &Mapping, types: &Types) -> Arms {
+fn pointers(mapping: &Mapping, types: &Types, limit: i64) -> Arms {
     let name = quote_literal(&mapping.source.table);
     Arms {
         changed: format!(
             r#"
-    select case when count(*) >= $6 then count(*) else count(distinct q.key) end as n, min(q.id) as first_id from (
+    select case when count(*) >= {limit} then count(*) else count(distinct q.key) end as n, min(q.id) as first_id from (
         select c."sequenceId" as id, c."primaryKey" as key from "ChangedRow" c
         where t.set_up and c."tenancyId" = t.tenancy and c."tableName" = {name} and c."sequenceId" > t.mark
-        order by c."sequenceId" limit $6) q"#
+        order by c."sequenceId" limit {limit}) q"#
         ),
         flagged: format!(
             r#"
-    select case when count(*) >= $6 then count(*) else count(distinct q.key) end as n, min(q.xid) as first_xid from (
+    select case when count(*) >= {limit} then count(*) else count(distinct q.key) end as n, min(q.xid) as first_xid from (
         select c."changedBy"::text::int8 as xid, c."primaryKey" as key from "ChangedRow" c
         where t.set_up and c."tenancyId" = t.tenancy and {}
           and c."changedBy" >= t.tail and c."tableName" = {name}
-        order by c."changedBy" limit $6) q"#,
+        order by c."changedBy" limit {limit}) q"#,
             waits_for_id("c")
         ),
         rest: format!(
@@ -224,7 +226,7 @@ pub(super) fn behind_position(mapping: &Mapping, types: &Types) -> String {
 
 /// Rows and tombstones of the tables whose changes touch rows of this mapping: those that have no id yet, and, where
 /// no touched row gets an id of its own, those above the watermark.
-fn touched(mapping: &Mapping, touchings: &[Touching]) -> String {
+fn touched(mapping: &Mapping, touchings: &[Touching], limit: i64) -> String {
     let mut arms = Vec::new();
     for (touch, touching) in mapping.touches.iter().zip(touchings) {
         let recorded =
@@ -244,14 +246,14 @@ fn touched(mapping: &Mapping, touchings: &[Touching]) -> String {
                 r#"
         (select null::int8 as id, r."changedBy"::text::int8 as xid from {relation} r
          where t.set_up and {condition} and {} and r."changedBy" >= t.tail
-         order by r."changedBy" limit $6)"#,
+         order by r."changedBy" limit {limit})"#,
                 waits_for_id("r")
             ));
             if touch.is_tracked() {
                 arms.push(format!(
                     r#"
         (select r."sequenceId", null::int8 from {relation} r
-         where t.set_up and {condition} and r."sequenceId" > t.mark order by r."sequenceId" limit $6)"#
+         where t.set_up and {condition} and r."sequenceId" > t.mark order by r."sequenceId" limit {limit})"#
                 ));
             }
         }
@@ -278,10 +280,7 @@ pub(super) async fn count(
     let set_up: Vec<bool> = asked.iter().map(|(_, p)| p.set_up).collect();
     let filling: Vec<bool> = asked.iter().map(|(_, p)| p.filling).collect();
     let positions: Vec<Option<&str>> = asked.iter().map(|(_, p)| p.fill_position.as_deref()).collect();
-    let limit = backlog_max + 1;
-    let statement = snapshot.prepare_cached(statement).await?;
-    let rows =
-        snapshot.query(&statement, &[&tenancies, &marks, &set_up, &filling, &positions, &limit]).await?;
+    let rows = kept(snapshot, statement, &[&tenancies, &marks, &set_up, &filling, &positions]).await?;
     rows.iter().map(|row| read(row, backlog_max)).collect()
 }
 

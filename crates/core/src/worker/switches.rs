@@ -4,6 +4,8 @@ use deadpool_postgres::GenericClient;
 use time::OffsetDateTime;
 use tokio_postgres::Error;
 
+use crate::db::kept;
+
 /// The switches, and who threw one last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Switches {
@@ -47,13 +49,9 @@ impl SwitchChange {
 /// # Errors
 /// Postgres does.
 pub async fn switches<C: GenericClient>(client: &C) -> Result<Switches, Error> {
-    let row = client
-        .query_opt(
-            r#"select "sequencerEnabled", "pollerEnabled", "syncEngineEnabled", "requestsEnabled", "updatedAt",
-                      "updatedBy" from "Fusebox" limit 1"#,
-            &[],
-        )
-        .await?;
+    let sql = r#"select "sequencerEnabled", "pollerEnabled", "syncEngineEnabled", "requestsEnabled", "updatedAt",
+                        "updatedBy" from "Fusebox" limit 1"#;
+    let row = kept(client, sql, &[]).await?.into_iter().next();
     // No row: nobody ever threw a switch, and workers take all as on.
     let Some(row) = row else {
         return Ok(Switches {

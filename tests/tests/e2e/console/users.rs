@@ -189,6 +189,39 @@ async fn a_cursor_outlives_the_row_that_it_was_made_of() {
     }
 }
 
+/// Infinities, years before the first and of five digits: all have a place, and what is no date is shown as the nearest one.
+#[tokio::test]
+async fn a_cursor_goes_on_at_any_instant_that_the_server_knows() {
+    let tenant = Tenant::start().await;
+    tenant
+        .sql(
+            r#"insert into "ProjectUser" ("tenancyId", "displayName", "signedUpAt")
+               select $T, at, at::timestamptz from unnest(array['-infinity', '4713-01-01 00:00:00+00 BC', '0044-03-15 12:00:00.000001+00 BC',
+                   '0001-01-01 00:00:00+00', '2026-01-31 23:59:59.123456+00', '12026-01-01 00:00:00+00', 'infinity']) at"#,
+        )
+        .await;
+    let by_time = [
+        ("-infinity", "0001-01-01T00:00:00Z"),
+        ("4713-01-01 00:00:00+00 BC", "0001-01-01T00:00:00Z"),
+        ("0044-03-15 12:00:00.000001+00 BC", "0001-01-01T00:00:00Z"),
+        ("0001-01-01 00:00:00+00", "0001-01-01T00:00:00Z"),
+        ("2026-01-31 23:59:59.123456+00", "2026-01-31T23:59:59.123456Z"),
+        ("12026-01-01 00:00:00+00", "9999-12-31T23:59:59Z"),
+        ("infinity", "9999-12-31T23:59:59Z"),
+    ];
+    for desc in [false, true] {
+        let query = format!("order_by=signed_up_at&desc={desc}");
+        let names = tenant.walk(&query, 1, "displayName").await;
+        let shown = tenant.walk(&query, 1, "signedUpAt").await;
+        let mut seen: Vec<_> =
+            names.iter().map(String::as_str).zip(shown.iter().map(String::as_str)).collect();
+        if desc {
+            seen.reverse();
+        }
+        assert_eq!(seen, by_time, "desc={desc}");
+    }
+}
+
 #[tokio::test]
 async fn what_happens_is_seen_by_the_next_list() {
     let tenant = Tenant::start().await;
