@@ -137,18 +137,23 @@ pub async fn list(console: &Console, query: &UsersQuery) -> Result<UsersPage, Pr
     })
 }
 
-/// How the server gets a page, and how long it takes: what `EXPLAIN (ANALYZE, FORMAT JSON)` says of its one statement.
+/// How the server gets a page, and how long it takes: what `EXPLAIN (ANALYZE, FORMAT JSON)` says of its one statement,
+/// with the blocks that it touched or, without counting them, a little sooner.
 ///
 /// # Errors
 /// As [`list`].
-pub async fn plan(console: &Console, query: &UsersQuery) -> Result<serde_json::Value, Problem> {
+pub async fn plan(
+    console: &Console,
+    query: &UsersQuery,
+    with_blocks: bool,
+) -> Result<serde_json::Value, Problem> {
     console.activity.catch_up(PATIENCE).await?;
     let client = console.internal.get().await?;
     let term = match query.searched()? {
         Some(text) => Some(search::Term::of(query.tenancy_id, text, search::indexed(&client).await?)),
         None => None,
     };
-    Ok(sql::plan(&client, query, query.after()?.as_ref(), term.as_ref()).await?)
+    Ok(sql::plan(&client, with_blocks, query, query.after()?.as_ref(), term.as_ref()).await?)
 }
 
 /// The ten who come first in an order, latest first.

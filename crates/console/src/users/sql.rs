@@ -64,15 +64,17 @@ pub(super) async fn page(
     client.query(&statement, &values).await
 }
 
-/// What the server says about a page instead of giving it: its plan, executed, as JSON.
+/// What the server says about a page instead of giving it: its plan, executed, as JSON; with the blocks that were touched,
+/// which takes time to count.
 pub(super) async fn plan(
     client: &Object,
+    with_blocks: bool,
     query: &UsersQuery,
     after: Option<&Cursor>,
     term: Option<&Term>,
 ) -> Result<serde_json::Value, Error> {
     let text = statement(query, after.is_some(), term);
-    let text = format!("explain (analyze, timing off, buffers, format json) {text}");
+    let text = format!("explain (analyze, timing off, buffers {with_blocks}, format json) {text}");
     let parameters = parameters(query, after, term);
     let rows = match term {
         Some(_) => searching(client, client.query_typed(&text, &parameters)).await?,

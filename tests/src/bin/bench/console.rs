@@ -128,13 +128,14 @@ async fn users_of_a_million() -> Value {
 
 /// What a page costs in the server, and as a whole.
 async fn page(console: &Console, name: &str, query: &UsersQuery) -> Value {
-    let (mut executing, mut planning, mut blocks) = (Vec::new(), Vec::new(), 0.0);
+    let number = |plan: &Value, at: &str| plan.pointer(at).and_then(Value::as_f64).expect("a number");
+    let plan = users::plan(console, query, true).await.expect("a plan");
+    let blocks = number(&plan, "/0/Plan/Shared Hit Blocks") + number(&plan, "/0/Plan/Shared Read Blocks");
+    let (mut executing, mut planning) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let plan = users::plan(console, query).await.expect("a plan");
-        let number = |at: &str| plan.pointer(at).and_then(Value::as_f64).expect("a number");
-        executing.push(Duration::from_secs_f64(number("/0/Execution Time") / 1e3));
-        planning.push(Duration::from_secs_f64(number("/0/Planning Time") / 1e3));
-        blocks = number("/0/Plan/Shared Hit Blocks") + number("/0/Plan/Shared Read Blocks");
+        let plan = users::plan(console, query, false).await.expect("a plan");
+        executing.push(Duration::from_secs_f64(number(&plan, "/0/Execution Time") / 1e3));
+        planning.push(Duration::from_secs_f64(number(&plan, "/0/Planning Time") / 1e3));
     }
     let least = executing.iter().min().copied().unwrap_or_default();
     let (median, planning) = (plain::middle(executing), plain::middle(planning));

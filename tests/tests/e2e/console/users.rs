@@ -413,9 +413,9 @@ async fn a_page_reads_what_it_shows() {
         UsersQuery { limit: 200, anonymous: Anonymous::Included, desc: true, ..UsersQuery::of(tenancy_id) };
     for order_by in [OrderBy::SignedUpAt, OrderBy::LastActiveAt] {
         let query = UsersQuery { order_by, ..query.clone() };
-        plan(&console, &query).await.expect("folded");
+        plan(&console, &query, true).await.expect("folded");
         stack.internal().sql("vacuum analyze").await;
-        let said = plan(&console, &query).await.expect("a plan");
+        let said = plan(&console, &query, true).await.expect("a plan");
         let top = &said[0]["Plan"];
         assert_eq!(top["Actual Rows"].as_f64(), Some(201.0), "{said:#}");
         let blocks = |kind: &str| top[kind].as_u64().expect("a number");
