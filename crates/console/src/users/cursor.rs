@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_cursor_comes_back_as_it_went() {
-        for at in [0, -1, 823_046_399_123_456, i64::MAX, i64::MIN] {
+        for at in [0, -1, 823_219_199_123_456, i64::MAX, i64::MIN] {
             let cursor = Cursor { at: Instant(at), id: Uuid::new_v4() };
             let text = cursor.text(OrderBy::LastActiveAt, true);
             assert_eq!(Cursor::parse(&text, OrderBy::LastActiveAt, true).ok(), Some(cursor));
@@ -137,7 +137,7 @@ mod tests {
     fn instants_are_shown_within_four_digits_of_a_year() {
         let shown = |micros| Instant(micros).shown().to_string();
         assert_eq!(shown(0), "2000-01-01T00:00:00Z");
-        assert_eq!(shown(823_046_399_123_456), "2026-01-30T23:59:59.123456Z");
+        assert_eq!(shown(823_219_199_123_456), "2026-01-31T23:59:59.123456Z");
         // A microsecond before the year 1 and after the year 9999, and the ends of all time.
         assert_eq!(shown(-63_082_281_600_000_001), "0001-01-01T00:00:00Z");
         assert_eq!(shown(252_455_616_000_000_001), "9999-12-31T23:59:59Z");
