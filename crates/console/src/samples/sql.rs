@@ -15,25 +15,31 @@ const PURGED_MAX: i64 = 5_000;
 /// Name of a target's samples.
 const TARGET_LAG: &str = "lagMillis";
 
-/// Stores values under their names, all of this instant.
-pub(super) async fn insert<C: GenericClient>(client: &C, values: &[(&str, f64)]) -> Result<(), Error> {
+/// Stores values under their names, all of this instant: the one at which the turn was taken, because looking may take long.
+pub(super) async fn insert<C: GenericClient>(
+    client: &C,
+    at: OffsetDateTime,
+    values: &[(&str, f64)],
+) -> Result<(), Error> {
     let (names, values): (Vec<&str>, Vec<f64>) = values.iter().copied().unzip();
-    let sql = r#"insert into "SyncSample" ("name", "value") select * from unnest($1::text[], $2::float8[])"#;
-    client.execute(sql, &[&names, &values]).await?;
+    let sql = r#"insert into "SyncSample" ("at", "name", "value")
+                 select $3, * from unnest($1::text[], $2::float8[])"#;
+    client.execute(sql, &[&names, &values, &at]).await?;
     Ok(())
 }
 
 /// Stores the lags of targets.
 pub(super) async fn insert_lags<C: GenericClient>(
     client: &C,
+    at: OffsetDateTime,
     lags: &[(&TargetKey, f64)],
 ) -> Result<(), Error> {
     let tenancies: Vec<Uuid> = lags.iter().map(|(key, _)| key.tenancy_id).collect();
     let ids: Vec<&str> = lags.iter().map(|(key, _)| key.database_id.as_str()).collect();
     let values: Vec<f64> = lags.iter().map(|(_, lag)| *lag).collect();
-    let sql = r#"insert into "SyncSample" ("tenancyId", "databaseId", "name", "value")
-                 select t.tenancy, t.id, $4, t.lag from unnest($1::uuid[], $2::text[], $3::float8[]) as t (tenancy, id, lag)"#;
-    client.execute(sql, &[&tenancies, &ids, &values, &TARGET_LAG]).await?;
+    let sql = r#"insert into "SyncSample" ("at", "tenancyId", "databaseId", "name", "value")
+                 select $5, t.tenancy, t.id, $4, t.lag from unnest($1::uuid[], $2::text[], $3::float8[]) as t (tenancy, id, lag)"#;
+    client.execute(sql, &[&tenancies, &ids, &values, &TARGET_LAG, &at]).await?;
     Ok(())
 }
 

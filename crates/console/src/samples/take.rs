@@ -45,9 +45,9 @@ async fn round(console: &Console) -> Result<(), Problem> {
     let every = console.config.console.sample_interval;
     let client = console.internal.get().await?;
     // A little shorter than the interval, so that a round that comes early finds its turn.
-    if !outbox::take_turn(&client, "console sample", every.mul_f64(0.9)).await? {
+    let Some(at) = outbox::turn_taken_at(&client, "console sample", every.mul_f64(0.9)).await? else {
         return Ok(());
-    }
+    };
     let for_targets = outbox::take_turn(&client, "console target sample", TARGETS_EVERY.mul_f64(0.9)).await?;
     let some = some_targets(&client).await?;
     drop(client);
@@ -55,10 +55,10 @@ async fn round(console: &Console) -> Result<(), Problem> {
     let statuses = status::read_of(&console.internal, &console.desk.mappings, some, ROWS).await?;
     let lags: Vec<f64> = statuses.iter().filter(|status| status.target.state != "paused").map(lag).collect();
     let client = console.internal.get().await?;
-    sql::insert(&client, &values(&overview, lags)).await?;
+    sql::insert(&client, at, &values(&overview, lags)).await?;
     if for_targets {
         let kept: Vec<_> = statuses.iter().take(TARGETS_KEPT).map(|s| (&s.target.key, lag(s))).collect();
-        sql::insert_lags(&client, &kept).await?;
+        sql::insert_lags(&client, at, &kept).await?;
     }
     sql::purge(&client).await?;
     audit::purge(&client, console.config.console.audit_retention).await?;

@@ -53,7 +53,7 @@ pub use maintain::{Maintained, Place, maintain};
 pub use operate::{hurry, is_running, start_over, wish, wish_anew};
 pub use replay::{NothingNamed, Replay, replay_requests};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};
-pub use visit::{enqueue_due_visits, take_turn};
+pub use visit::{enqueue_due_visits, take_turn, turn_taken_at};
 
 /// The channel on which our own processes wake pollers. Its payload is the schema.
 pub const NOTIFY_CHANNEL: &str = "tenant_sync_due";

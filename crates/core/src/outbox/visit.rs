@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Object;
+use time::OffsetDateTime;
 use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -48,12 +49,26 @@ select count(*) from due"#;
 /// # Errors
 /// Postgres does.
 pub async fn take_turn(client: &Object, duty: &str, length: Duration) -> Result<bool, Error> {
+    Ok(turn_taken_at(client, duty, length).await?.is_some())
+}
+
+/// As [`take_turn`], and since when the turn is the caller's, by the server's clock: two turns of a duty are at least as far apart as
+/// the first is long, however long what is done in them takes.
+///
+/// # Errors
+/// Postgres does.
+pub async fn turn_taken_at(
+    client: &Object,
+    duty: &str,
+    length: Duration,
+) -> Result<Option<OffsetDateTime>, Error> {
     let text = r#"
 insert into "CacheEntry" as turn (namespace, "cacheKey", "expiresAt")
 values ('turn', $1, now() + $2 * interval '1 second')
 on conflict (namespace, "cacheKey") do update set "expiresAt" = excluded."expiresAt"
-where turn."expiresAt" <= now()"#;
+where turn."expiresAt" <= now()
+returning now()"#;
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&duty, Type::TEXT), (&length.as_secs_f64(), Type::FLOAT8)];
-    Ok(client.execute_typed(text, &parameters).await? == 1)
+    Ok(client.query_typed(text, &parameters).await?.first().map(|row| row.get(0)))
 }

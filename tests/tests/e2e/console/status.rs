@@ -205,9 +205,40 @@ async fn samples_are_taken_once_and_make_a_history() {
         if left == "0" { Ok(()) } else { Err(left) }
     })
     .await;
-    // Two consoles take turns: no two samples are closer than nine tenths of the interval.
-    let doubled = r#"select count(*) from (
-        select "at" - lag("at") over (order by "at") as gap from "SyncSample" where "name" = 'pendingRows') g
-        where gap < interval '400 milliseconds'"#;
-    assert_eq!(stack.internal().value(doubled).await, "0");
+    assert_eq!(stack.internal().value(DOUBLED).await, "0");
+}
+
+/// Two consoles take turns: no two samples are closer than nine tenths of the interval.
+const DOUBLED: &str = r#"select count(*) from (
+    select "at" - lag("at") over (order by "at") as gap from "SyncSample" where "name" = 'pendingRows') g
+    where gap < interval '400 milliseconds'"#;
+
+/// Both are held up in their turn and go on at once.
+#[tokio::test]
+async fn a_sample_is_of_the_instant_of_its_turn_however_long_looking_takes() {
+    let stack = Stack::start().await;
+    let faster = |setup: tenant_sync_tests::worker::Setup| setup.set("console.sample_interval", "500ms");
+    let _first = Console::start_with(&stack, faster).await;
+    let _second = Console::start_with(&stack, faster).await;
+    let holder = stack.internal().connect().await;
+    holder
+        .batch_execute(r#"begin; lock table "ExternalDatabase" in access exclusive mode"#)
+        .await
+        .expect("a lock");
+    let held_up =
+        r#"select count(*) from pg_locks where relation = '"ExternalDatabase"'::regclass and not granted"#;
+    eventually(SOON, "both consoles to be held up", async || {
+        let held_up = stack.internal().value(held_up).await;
+        if held_up == "2" { Ok(()) } else { Err(held_up) }
+    })
+    .await;
+    let samples = r#"select count(*) from "SyncSample" where "name" = 'pendingRows'"#;
+    let before: i64 = stack.internal().value(samples).await.parse().expect("a number");
+    holder.batch_execute("commit").await.expect("committed");
+    eventually(SOON, "a sample of each", async || {
+        let now: i64 = stack.internal().value(samples).await.parse().expect("a number");
+        if now >= before + 2 { Ok(()) } else { Err(now) }
+    })
+    .await;
+    assert_eq!(stack.internal().value(DOUBLED).await, "0");
 }
