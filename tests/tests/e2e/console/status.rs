@@ -34,9 +34,9 @@ async fn it_shows_the_whole_road_and_each_target() {
                 .any(|w| w["kind"] == kind && w["alive"] == true && w["processed"].as_i64() > Some(0))
         };
         // What a node has just declared has no counts yet, and it counts every few seconds: a job that is done may still be told.
-        let counted = |queue: &Value| queue["depth"] == 0;
+        let is_empty = |queue: &Value| queue["depth"] == 0;
         let known =
-            status["queues"]["queues"].as_array().is_some_and(|q| q.len() == 4 && q.iter().all(counted));
+            status["queues"]["queues"].as_array().is_some_and(|q| q.len() == 4 && q.iter().all(is_empty));
         if known && ["sequencer", "poller", "sync-worker", "request-worker"].iter().all(|kind| told(kind)) {
             Ok(status)
         } else {
