@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use tenant_sync_core::db::Internal;
 use tenant_sync_tests::stack::Stack;
-use tenant_sync_tests::tenant::Tenant;
+use tenant_sync_tests::tenant::{SOON, Tenant};
+use tenant_sync_tests::wait::eventually;
 use tenant_sync_tests::worker::Worker;
 use tokio_postgres::Client;
 
@@ -19,7 +20,15 @@ async fn poller_and_worker(stack: &Stack) -> [Worker; 2] {
     both
 }
 
+/// A pass, once no worker holds a request: whose request is held has its turn in the next pass, which only a sequencer
+/// would make.
 async fn pass(client: &Client) -> i64 {
+    let waiting = r#"select count(*) from "OutgoingRequest""#;
+    eventually(SOON, "every request to be done", async || {
+        let left: i64 = client.query_one(waiting, &[]).await.expect("an answer").get(0);
+        if left == 0 { Ok(()) } else { Err(format!("{left} are not")) }
+    })
+    .await;
     client
         .query_one("select rows_given from backfill_null_sequence_ids(5000)", &[])
         .await
@@ -143,8 +152,8 @@ async fn tombstones_that_everybody_has_seen_are_purged() {
     let tenant = Tenant::create(&stack).await;
     let target = tenant.target(stack.external(0)).add().await;
     tenant.users(1, 5).await;
-    pass(&inside).await;
     let [_poller, worker] = poller_and_worker(&stack).await;
+    pass(&inside).await;
     target.caught_up().await;
     tenant.sql(r#"delete from "ProjectUser" where "displayName" < '000003'"#).await;
     pass(&inside).await;
