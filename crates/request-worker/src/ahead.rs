@@ -73,10 +73,12 @@ pub(crate) struct Unsettled {
 }
 
 impl Unsettled {
-    /// Where attempts are added.
-    pub(crate) fn more(&mut self) -> &mut Vec<Attempted> {
+    /// Takes in what `add` adds. `true`: that begins a settlement's time, or completes it, and none is under way.
+    pub(crate) fn grows(&mut self, add: impl FnOnce(&mut Vec<Attempted>)) -> bool {
+        let is_first = self.since.is_none();
         self.since.get_or_insert_with(Instant::now);
-        &mut self.attempts
+        add(&mut self.attempts);
+        self.settling == 0 && (is_first || self.attempts.len() >= SETTLE_ROWS)
     }
 
     /// Whether another call may begin beside those that are under way.
@@ -153,6 +155,11 @@ mod tests {
         }
     }
 
+    /// One more that was sent; whether that is news.
+    fn sent(unsettled: &mut Unsettled, n: usize) -> bool {
+        unsettled.grows(|attempts| attempts.push(attempt(&row(n, None))))
+    }
+
     #[test]
     fn more_is_read_behind_a_full_page_only_and_when_little_is_left() {
         let mut ahead = Ahead::of((0..FULL).map(|n| row(n, None)).collect());
@@ -178,22 +185,34 @@ mod tests {
     fn what_was_sent_is_settled_when_it_is_much_or_old_or_all() {
         let mut unsettled = Unsettled::default();
         assert_eq!((unsettled.due(true), unsettled.due_at()), (None, None), "there is nothing");
-        unsettled.more().push(attempt(&row(1, None)));
+        sent(&mut unsettled, 1);
         assert!(unsettled.due_at().is_some());
         assert_eq!(unsettled.due(false), None, "others may join it");
         assert_eq!(unsettled.due(true).map(|due| due.len()), Some(1));
-        (0..SETTLE_ROWS).for_each(|n| unsettled.more().push(attempt(&row(n, None))));
+        (0..SETTLE_ROWS).for_each(|n| drop(sent(&mut unsettled, n)));
         assert_eq!(unsettled.due(false).map(|due| due.len()), Some(SETTLE_ROWS));
         let long_ago = Instant::now() - 2 * SETTLE_WITHIN;
-        unsettled.more().push(attempt(&row(1, None)));
+        sent(&mut unsettled, 1);
         unsettled.since = Some(long_ago);
         assert_eq!(unsettled.due(false).map(|due| due.len()), Some(1));
-        let _ = unsettled.more();
+        unsettled.grows(|_| {});
         assert_eq!(
             (unsettled.due(true), unsettled.due_at()),
             (None, None),
             "a call that says nothing of its request"
         );
+    }
+
+    #[test]
+    fn news_is_what_a_settlement_begins_with_or_is_complete_with_while_none_is_under_way() {
+        let mut unsettled = Unsettled::default();
+        let news: Vec<bool> = (1..=SETTLE_ROWS).map(|n| sent(&mut unsettled, n)).collect();
+        assert!(news[0] && news[SETTLE_ROWS - 1], "the first one and the last");
+        assert!(news[1..SETTLE_ROWS - 1].iter().all(|is| !is), "and none in between");
+        assert!(unsettled.due(false).is_some());
+        assert!((0..=SETTLE_ROWS).all(|n| !sent(&mut unsettled, n)), "one is under way");
+        unsettled.settled();
+        assert!(sent(&mut unsettled, 0));
     }
 
     proptest! {
@@ -222,7 +241,7 @@ mod tests {
                     },
                     4 => for _ in 0..left {
                         if let Some(row) = under_way.pop_front() {
-                            unsettled.more().push(attempt(&row));
+                            unsettled.grows(|attempts| attempts.push(attempt(&row)));
                         }
                     },
                     _ => unsettled.settled(),

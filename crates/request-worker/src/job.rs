@@ -214,17 +214,18 @@ impl Jobs {
             span,
             told: &self.told,
         };
-        let ended = tokio::select! {
-            ended = Box::pin(turn::run(road, &mut flow)) => ended?,
-            () = self.keep_lease(delivery) => Ended::Lost,
+        let began = flow.began;
+        let over = tokio::select! {
+            over = Box::pin(turn::run(road, flow)) => over?,
+            () = self.keep_lease(delivery) => None,
         };
+        metrics::histogram!("tenant_sync_request_turn_seconds").record(began.elapsed().as_secs_f64());
+        let Some((ended, flow)) = over else { return Ok(Outcome::Stale) };
         self.tell(delivery, limits, &flow);
-        metrics::histogram!("tenant_sync_request_turn_seconds").record(flow.began.elapsed().as_secs_f64());
         // What the turn did is settled; whether its row says so, too, is not sure yet.
         let _ = failpoint::reach("requests.before_end").await;
         let client = self.internal.get().await?;
         match ended {
-            Ended::Lost => Ok(Outcome::Stale),
             Ended::Gone => {
                 self.pause(
                     &client,

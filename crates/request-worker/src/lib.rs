@@ -17,6 +17,7 @@ mod job;
 mod meter;
 mod pace;
 mod retention;
+mod senders;
 mod spans;
 mod start;
 mod step;

@@ -12,7 +12,7 @@ use tenant_sync_core::worker::{Activity, failpoint};
 
 use crate::chains::{self, Manner};
 use crate::flow::{Flow, Stop};
-use crate::stream::{self, Streamed};
+use crate::stream;
 use crate::told::Told;
 
 /// Requests of one read.
@@ -44,31 +44,32 @@ pub(crate) enum Ended {
     Gone,
     /// A fault of ours, or the worker stops.
     GivenUp(Option<String>),
-    /// The delivery row is another worker's.
-    Lost,
 }
 
-/// Runs a turn. What was sent and not settled when it is cancelled comes again.
-pub(crate) async fn run(road: Road<'_>, flow: &mut Flow) -> Result<Ended, DbError> {
+/// Runs a turn. What was sent and not settled when it is cancelled comes again. `None` = the delivery row is another
+/// worker's.
+pub(crate) async fn run(road: Road<'_>, mut flow: Flow) -> Result<Option<(Ended, Flow)>, DbError> {
     let mut page = road.read(None).await?;
     while !page.is_empty() && flow.stop.is_none() {
         if road.manner.batch_events > 1 || chains::have_keys(&page) {
-            if !planned(road, flow, page).await? {
-                return Ok(Ended::Lost);
+            if !planned(road, &mut flow, page).await? {
+                return Ok(None);
             }
-        } else if stream::run(road, flow, page).await? == Streamed::Lost {
-            return Ok(Ended::Lost);
+        } else {
+            let Some(same) = stream::run(road, flow, page).await? else { return Ok(None) };
+            flow = same;
         }
         page = if flow.stop.is_none() { road.read(None).await? } else { Vec::new() };
     }
-    Ok(match flow.stop.take() {
+    let ended = match flow.stop.take() {
         None | Some(Stop::Share) => Ended::Over(Next::NotBefore(Duration::ZERO)),
         Some(Stop::Rest(wait)) => Ended::Over(Next::NotBefore(wait)),
         Some(Stop::Fill(wait)) => Ended::Over(Next::Within(wait)),
         Some(Stop::Gone) => Ended::Gone,
         Some(Stop::Ours(reason)) => Ended::GivenUp(Some(reason)),
         Some(Stop::Shutdown) => Ended::GivenUp(None),
-    })
+    };
+    Ok(Some((ended, flow)))
 }
 
 /// Sends a page of requests with keys, or in batches, to its end, and settles it: what may be sent next depends on it.
