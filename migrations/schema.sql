@@ -2058,6 +2058,34 @@ end $$;
 
 COMMENT ON FUNCTION public.note_users() IS 'Notes whose rows a statement inserts, deletes or truncates.';
 
+CREATE FUNCTION public.outbox_due(live_from timestamp with time zone, bulk_from timestamp with time zone, deliveries_from timestamp with time zone, asks_from xid8, asks_of xid8[], OUT as_of timestamp with time zone, OUT syncs boolean, OUT deliveries boolean, OUT asks boolean, OUT next_asks_from xid8, OUT running xid8[]) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+    select now(),
+        (select r."dueAt" from "OutgoingRequest" r
+         where r."kind" = 'sync' and r."lane" = 'live' and r."dueAt" >= live_from and r."dueAt" <= now()
+         order by r."dueAt" limit 1) is not null
+        or (select r."dueAt" from "OutgoingRequest" r
+            where r."kind" = 'sync' and r."lane" = 'bulk' and r."dueAt" >= bulk_from and r."dueAt" <= now()
+            order by r."dueAt" limit 1) is not null,
+        (select r."dueAt" from "OutgoingRequest" r
+         where r."kind" = 'delivery' and r."dueAt" >= deliveries_from and r."dueAt" <= now()
+         order by r."dueAt" limit 1) is not null,
+        (select r."askedBy" from "OutgoingRequest" r
+         where r."kind" = 'deliveryAsk' and r."askedBy" >= asks_from order by r."askedBy" limit 1) is not null
+        or exists (select from "OutgoingRequest" r where r."kind" = 'deliveryAsk' and r."askedBy" = any (asks_of)),
+        pg_snapshot_xmax(pg_current_snapshot()), array(select pg_snapshot_xip(pg_current_snapshot()))
+    into as_of, syncs, deliveries, asks, next_asks_from, running;
+end $$;
+
+COMMENT ON FUNCTION public.outbox_due(live_from timestamp with time zone, bulk_from timestamp with time zone, deliveries_from timestamp with time zone, asks_from xid8, asks_of xid8[], OUT as_of timestamp with time zone, OUT syncs boolean, OUT deliveries boolean, OUT asks boolean, OUT next_asks_from xid8, OUT running xid8[]) IS 'Whether syncs of either lane, deliveries or asks for them are due, from these due times and transactions on; and from which transactions on to look next.';
+
 CREATE FUNCTION public.purge_activity(batch_rows integer) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'

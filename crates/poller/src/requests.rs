@@ -1,10 +1,10 @@
-//! The third lane: destinations of HTTP requests. Asks are folded at every tick, because somebody waits for the
-//! event; then due delivery rows are claimed and published, as sync rows are.
+//! The third lane: destinations of HTTP requests. Asks are folded in the tick that finds them, because somebody waits for
+//! the event; then due delivery rows are claimed and published, as sync rows are.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tenant_sync_core::db::Internal;
-use tenant_sync_core::outbox::{self, AskedBy, ClaimLimits};
+use tenant_sync_core::outbox::{self, AskedBy, ClaimLimits, Due};
 use tenant_sync_core::queue::{self, HandError, Publisher};
 use tenant_sync_core::worker::Repeats;
 
@@ -31,34 +31,51 @@ impl Requests {
         Self { scan: Scan::new(), asked_by: AskedBy::default(), all_asks_at: None, returns }
     }
 
-    /// Folds, claims and publishes once.
+    /// From which due time, and from which transactions on, a look at `now` looks. Every 30 s all asks are looked at: numbers of
+    /// transactions step back when a database is restored.
+    pub(crate) fn begin(&mut self, now: Instant) -> (SystemTime, &AskedBy) {
+        if self.all_asks_at.is_none_or(|at| now.duration_since(at) >= crate::scan::FULL_EVERY) {
+            (self.asked_by, self.all_asks_at) = (AskedBy::default(), Some(now));
+        }
+        (self.scan.begin(now), &self.asked_by)
+    }
+
+    /// Folds, claims and publishes what a look found to be `due` from `floor` on.
     pub(crate) async fn tick(
         &mut self,
         internal: &Internal,
         publisher: &Publisher,
         limits: ClaimLimits,
+        floor: SystemTime,
+        due: &Due,
     ) -> Result<Handed, HandError> {
-        let folded = self.fold(internal).await?;
-        let floor = self.scan.begin(Instant::now());
+        let folded = if due.asks { self.fold(internal).await? } else { self.no_asks(due) };
+        let claimed_total = metrics::counter!("tenant_sync_poller_claimed_total", "lane" => "requests");
+        if !due.deliveries && folded == 0 {
+            self.scan.learn(due.nothing_up_to);
+            claimed_total.increment(0);
+            return Ok(Handed::default());
+        }
         let handed = queue::hand_deliveries(internal, publisher, limits, floor).await?;
         self.scan.learn(handed.claimed.scanned);
         let claimed = handed.claimed.rows;
-        metrics::counter!("tenant_sync_poller_claimed_total", "lane" => "requests").increment(claimed as u64);
+        claimed_total.increment(claimed as u64);
         let mut done = Handed::of(claimed, &handed, &self.returns);
         done.more |= folded >= ASKS_PER_TICK && handed.error.is_none();
         Ok(done)
     }
 
-    /// Every 30 s all asks are looked at: numbers of transactions step back when a database is restored.
     async fn fold(&mut self, internal: &Internal) -> Result<i64, HandError> {
-        let now = Instant::now();
-        if self.all_asks_at.is_none_or(|at| now.duration_since(at) >= crate::scan::FULL_EVERY) {
-            (self.asked_by, self.all_asks_at) = (AskedBy::default(), Some(now));
-        }
         let client = internal.get().await?;
         let folded = outbox::fold_delivery_asks(&client, &self.asked_by, ASKS_PER_TICK).await?;
         self.asked_by = folded.next;
         metrics::counter!("tenant_sync_outbox_delivery_asks_total").increment(folded.asks.unsigned_abs());
         Ok(folded.asks)
+    }
+
+    fn no_asks(&mut self, due: &Due) -> i64 {
+        self.asked_by = due.no_asks_before.clone();
+        metrics::counter!("tenant_sync_outbox_delivery_asks_total").increment(0);
+        0
     }
 }

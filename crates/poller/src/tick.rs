@@ -1,12 +1,12 @@
-//! One look at the outbox: claim, publish, give back what the broker did not take.
+//! One look at the outbox: if anything is due, claim, publish, give back what the broker did not take.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::Internal;
-use tenant_sync_core::outbox::{ClaimLimits, Claimed};
-use tenant_sync_core::queue::{self, HandError, HandedOver, Publisher};
+use tenant_sync_core::outbox::{self, ClaimLimits, Claimed, Due, LookFrom};
+use tenant_sync_core::queue::{self, HandError, HandedOver, LaneClaimed, Publisher};
 use tenant_sync_core::worker::{Fusebox, Repeats, Switch};
 
 use crate::requests::Requests;
@@ -100,9 +100,15 @@ impl Poller {
         if !self.publisher.is_up() {
             return Ok(Tick::NoBroker);
         }
-        let syncs = self.hand_syncs().await?;
+        let now = Instant::now();
+        let floors = Claimed { live: self.scans.live.begin(now), bulk: self.scans.bulk.begin(now) };
+        let (deliveries, asked_by) = self.requests.begin(now);
+        let from = LookFrom { syncs: floors, deliveries, asked_by };
+        // The session goes back to the pool before anything is claimed.
+        let due = outbox::look_for_due(&self.internal.get().await?, from).await?;
+        let syncs = self.hand_syncs(floors, &due).await?;
         let requests = if self.fusebox.is_on(Switch::Requests).await {
-            self.requests.tick(&self.internal, &self.publisher, self.limits).await?
+            self.requests.tick(&self.internal, &self.publisher, self.limits, deliveries, &due).await?
         } else {
             Handed::default()
         };
@@ -110,17 +116,25 @@ impl Poller {
         Ok(if handed.claimed == 0 && !handed.more { Tick::Idle } else { Tick::Claimed(handed) })
     }
 
-    async fn hand_syncs(&mut self) -> Result<Handed, HandError> {
-        let began = Instant::now();
-        let floors = Claimed { live: self.scans.live.begin(began), bulk: self.scans.bulk.begin(began) };
+    async fn hand_syncs(&mut self, floors: Claimed<SystemTime>, due: &Due) -> Result<Handed, HandError> {
+        if !due.syncs {
+            let nothing = LaneClaimed { rows: 0, scanned: due.nothing_up_to };
+            self.learn(&Claimed { live: nothing, bulk: nothing });
+            return Ok(Handed::default());
+        }
         let handed = queue::hand_syncs(&self.internal, &self.publisher, self.limits, floors).await?;
         metrics::histogram!("tenant_sync_poller_claim_seconds").record(handed.claim_took.as_secs_f64());
-        let Claimed { live, bulk } = handed.claimed;
+        self.learn(&handed.claimed);
+        let Claimed { live, bulk } = &handed.claimed;
+        Ok(Handed::of(live.rows + bulk.rows, &handed, &self.returns))
+    }
+
+    fn learn(&mut self, claimed: &Claimed<LaneClaimed>) {
+        let Claimed { live, bulk } = claimed;
         for (scan, lane, name) in [(&mut self.scans.live, live, "live"), (&mut self.scans.bulk, bulk, "bulk")]
         {
             scan.learn(lane.scanned);
             metrics::counter!("tenant_sync_poller_claimed_total", "lane" => name).increment(lane.rows as u64);
         }
-        Ok(Handed::of(live.rows + bulk.rows, &handed, &self.returns))
     }
 }

@@ -141,6 +141,21 @@ pub struct AskedBy {
     running: Vec<String>,
 }
 
+impl AskedBy {
+    /// As the server writes them.
+    pub(super) fn of(from: &str, mut running: Vec<String>) -> Self {
+        let from: u64 = from.parse().unwrap_or_default();
+        // Later ones are looked at anyway.
+        running.retain(|xid| xid.parse::<u64>().is_ok_and(|xid| xid < from));
+        Self { from, running }
+    }
+
+    /// As the server reads them: from which one on, and which earlier ones.
+    pub(super) fn transactions(&self) -> (String, &[String]) {
+        (self.from.to_string(), &self.running)
+    }
+}
+
 /// Turns asks (rows of kind `deliveryAsk`, one a statement and destination) into delivery rows, at most `limit`
 /// asks. The delivery row is due when the earliest of them is, but not before the destination's breaker allows a
 /// probe; one that is queued or runs is told by its counter. Of a trigger that is not active nothing becomes of it:
@@ -156,16 +171,13 @@ pub async fn fold_delivery_asks(
     asked_by: &AskedBy,
     limit: i64,
 ) -> Result<DeliveriesFolded, Error> {
-    let from = asked_by.from.to_string();
+    let (from, running) = asked_by.transactions();
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-        [(&from, Type::TEXT), (&limit, Type::INT8), (&asked_by.running, Type::TEXT_ARRAY)];
+        [(&from, Type::TEXT), (&limit, Type::INT8), (&running, Type::TEXT_ARRAY)];
     let row = client.query_typed_one(FOLD, &parameters).await?;
     let next_from: String = row.get(2);
-    let from: u64 = next_from.parse().unwrap_or_default();
-    let mut running: Vec<String> = row.get(3);
-    // Later ones are looked at anyway.
-    running.retain(|xid| xid.parse::<u64>().is_ok_and(|xid| xid < from));
-    Ok(DeliveriesFolded { asks: row.get(0), destinations: row.get(1), next: AskedBy { from, running } })
+    let next = AskedBy::of(&next_from, row.get(3));
+    Ok(DeliveriesFolded { asks: row.get(0), destinations: row.get(1), next })
 }
 
 const FOLD: &str = r#"

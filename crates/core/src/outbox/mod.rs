@@ -21,12 +21,14 @@
 //! **Plans.** The outbox is empty most of the time, and a prepared statement keeps the plan that it got then:
 //! with it, claiming 1,000 of 20,000 rows took 7 s instead of 40 ms (until autovacuum came by). So each
 //! statement is parsed and planned whenever it runs, in one round trip (0.1 to 0.5 ms), and those that name a
-//! row by its id leave out `kind`, so that no partial index but only the primary key fits them.
+//! row by its id leave out `kind`, so that no partial index but only the primary key fits them. The one that pollers
+//! run twenty times a second while nothing is due is a function that plans by indexes (`due`), and keeps its plan.
 
 mod ask;
 mod browse;
 mod claim;
 mod deliveries;
+mod due;
 mod log;
 mod look;
 mod maintain;
@@ -47,6 +49,7 @@ pub use deliveries::{
     AskedBy, DeliveriesFolded, DeliveryClaim, DeliveryScan, Swept, claim_deliveries, delete_orphans,
     fold_delivery_asks, give_back_deliveries, publish_settings, sweep_destinations,
 };
+pub use due::{Due, LookFrom, look_for_due};
 pub use log::{AttemptLine, RequestFilter, RequestLine, RequestState, attempts};
 pub use look::{COUNT_MAX, Fill, RequestsFill, fill, requests_fill, waiting, waiting_longest};
 pub use maintain::{Maintained, Place, maintain};

@@ -4,5 +4,6 @@ mod claims;
 mod consuming;
 mod faults;
 mod lifecycle;
+mod looks;
 mod maintenance;
 mod stack;

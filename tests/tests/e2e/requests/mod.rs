@@ -10,6 +10,7 @@ mod order;
 mod proxy;
 mod retries;
 mod rotation;
+mod settling;
 mod signatures;
 mod stream;
 

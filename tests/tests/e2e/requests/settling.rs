@@ -1,0 +1,124 @@
+//! The statement that settles what was tried, by itself.
+
+use std::time::{Duration, Instant};
+
+use tenant_sync_core::db::Internal;
+use tenant_sync_core::outbox::Held;
+use tenant_sync_core::outbox::requests::{self, Attempted, Fate, Settled, Standing};
+use tenant_sync_tests::endpoint::Endpoint;
+use tenant_sync_tests::stack::Stack;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::{stack, until};
+
+const WELL: Standing = Standing { state: "ok", failures: 0, rests_for: None };
+
+fn attempt(id: Uuid, fate: Fate) -> Attempted {
+    let well = fate == Fate::Delivered;
+    Attempted {
+        id,
+        fate,
+        began: Instant::now(),
+        took: Duration::from_millis(3),
+        status: Some(if well { 200 } else { 500 }),
+        error_class: (!well).then_some("serverError"),
+        error: (!well).then(|| "it failed".to_owned()),
+        excerpt: None,
+    }
+}
+
+/// A session, and the destination's delivery row, taken.
+async fn taken(stack: &Stack, endpoint: &Endpoint<'_>) -> (deadpool_postgres::Object, requests::Delivery) {
+    let internal = Internal::new(&stack.config().database, "test").expect("internal");
+    let session = internal.get().await.expect("a session");
+    let row = format!(
+        r#"insert into "OutgoingRequest" (kind, "destinationId", claim, "startedFulfillingAt", "dueAt")
+           values ('delivery', '{}', 1, now(), now() + interval '1 hour') returning id"#,
+        endpoint.id
+    );
+    let request_id = stack.internal().value(&row).await.parse().expect("an id");
+    let held = Held { request_id, claim: 1 };
+    let delivery = requests::take_delivery(&session, held, "w", Duration::from_secs(3600)).await;
+    (session, delivery.expect("taken").expect("it is queued"))
+}
+
+async fn ids(sql: &Client, limit: i64) -> Vec<Uuid> {
+    let text = r#"select id from "OutgoingRequest" where kind = 'http' order by position limit $1"#;
+    sql.query(text, &[&limit]).await.expect("ids").iter().map(|row| row.get(0)).collect()
+}
+
+/// Delivered, failed, dead and gone meanwhile, all in one settlement: each is what it is, and each is logged.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_of_a_settlement_has_its_own_fate() {
+    let stack = stack(&[]).await;
+    let endpoint = Endpoint::register(&stack, "https://receiver.test/", "").await;
+    let (session, delivery) = taken(&stack, &endpoint).await;
+    endpoint.send(0, 4, 0).await;
+    let sql = stack.internal().connect().await;
+    let ids = ids(&sql, 4).await;
+    let again = Fate::Again { after: Duration::from_secs(60), counts: true };
+    let attempts: Vec<_> = [(0, Fate::Delivered), (1, again), (2, Fate::Dead)]
+        .into_iter()
+        .map(|(n, fate)| attempt(ids[n], fate))
+        .chain([attempt(Uuid::from_u128(1), Fate::Delivered), attempt(Uuid::from_u128(2), again)])
+        .collect();
+    let settled = requests::settle(&session, &delivery, "w", &attempts, WELL).await.expect("settles");
+    assert_eq!(settled, Settled::Ours);
+    let left = r#"select position - (select min(position) from "OutgoingRequest"), state, attempts, "lastStatus", "dueAt" > now()
+                  from "OutgoingRequest" where kind = 'http' order by position"#;
+    assert_eq!(
+        stack.internal().rows(left).await,
+        ["0|pending|1|500|t", "1|dead|1|500|f", "2|pending|0|∅|f"],
+        "the last one was not tried"
+    );
+    let logged = r#"select outcome, number, status, error, body is not null, "workerId" from "HttpAttempt" order by 1, 5"#;
+    assert_eq!(
+        stack.internal().rows(logged).await,
+        [
+            "dead|1|500|it failed|f|w",
+            "delivered|1|200|∅|f|w",
+            "delivered|1|200|∅|t|w",
+            "failed|1|500|it failed|f|w",
+            "failed|1|500|it failed|f|w"
+        ],
+        "also those that were gone, without what they were"
+    );
+}
+
+/// The outbox is empty most of the time; whatever a session settled then, it finds requests by their keys in a full one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_settled_in_an_empty_outbox_reads_only_its_requests_of_a_full_one() {
+    let stack = stack(&[]).await;
+    let endpoint = Endpoint::register(&stack, "https://receiver.test/", "").await;
+    let (session, delivery) = taken(&stack, &endpoint).await;
+    let sql = stack.internal().connect().await;
+    let quiet = r#"alter table "OutgoingRequest" set (autovacuum_enabled = off)"#;
+    sql.batch_execute(quiet).await.expect("nobody else reads it");
+    sql.batch_execute(r#"vacuum analyze "OutgoingRequest""#).await.expect("vacuum");
+    for n in 0..6 {
+        let gone = [attempt(Uuid::from_u128(n), Fate::Delivered)];
+        requests::settle(&session, &delivery, "w", &gone, WELL).await.expect("settles");
+    }
+    endpoint.send(0, 20_000, 0).await;
+    let attempts: Vec<_> = ids(&sql, 10).await.into_iter().map(|id| attempt(id, Fate::Delivered)).collect();
+    let touched = async || -> i64 {
+        session.batch_execute("select pg_stat_force_next_flush()").await.expect("flush");
+        let blocks = r#"select heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit
+                        from pg_statio_user_tables where relname = 'OutgoingRequest'"#;
+        sql.query_one(blocks, &[]).await.expect("statistics").get(0)
+    };
+    // What other sessions have read is counted when they end.
+    until("the other sessions to end", async || {
+        let sessions = "select count(*) from pg_stat_activity
+                        where datname = current_database() and backend_type = 'client backend'";
+        sql.query_one(sessions, &[]).await.expect("activity").get::<_, i64>(0) == 2
+    })
+    .await;
+    sql.batch_execute("select pg_stat_force_next_flush()").await.expect("flush");
+    let before = touched().await;
+    requests::settle(&session, &delivery, "w", &attempts, WELL).await.expect("settles");
+    let pages = touched().await - before;
+    assert!(pages <= 150, "{pages} pages of the outbox for 10 requests of 20,000");
+    assert_eq!(endpoint.counts().await, "19990|0|16|0");
+}
