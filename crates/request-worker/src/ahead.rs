@@ -189,7 +189,9 @@ mod tests {
         assert!(unsettled.due_at().is_some());
         assert_eq!(unsettled.due(false), None, "others may join it");
         assert_eq!(unsettled.due(true).map(|due| due.len()), Some(1));
-        (0..SETTLE_ROWS).for_each(|n| drop(sent(&mut unsettled, n)));
+        for n in 0..SETTLE_ROWS {
+            sent(&mut unsettled, n);
+        }
         assert_eq!(unsettled.due(false).map(|due| due.len()), Some(SETTLE_ROWS));
         let long_ago = Instant::now() - 2 * SETTLE_WITHIN;
         sent(&mut unsettled, 1);

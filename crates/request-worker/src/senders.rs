@@ -31,6 +31,10 @@ pub(crate) struct Progress {
 }
 
 /// Whether another call may begin.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is made; a box would be made for each request"
+)]
 enum Begin {
     Now(Due),
     /// The rate says: not yet.
