@@ -1,7 +1,7 @@
 -- What a poller asks twenty times a second: whether anything is due at all. Most often nothing is, and then this one call, whose
--- plan each session keeps, is all; claiming and folding parse and plan five statements.
+-- plan each session keeps, is all; claiming and folding parse and plan four large statements.
 
--- Each part is the first entry of a range of an index, in its order: a plan that was made while the outbox was empty is right when it
+-- Each part is a range of an index, of which the first entry is enough: a plan that was made while the outbox was empty is right when it
 -- is full.
 create function outbox_due(live_from timestamptz, bulk_from timestamptz, deliveries_from timestamptz, asks_from xid8, asks_of xid8[],
     out as_of timestamptz, out syncs boolean, out deliveries boolean, out asks boolean, out next_asks_from xid8, out running xid8[])

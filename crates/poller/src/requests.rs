@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use tenant_sync_core::db::Internal;
-use tenant_sync_core::outbox::{self, AskedBy, ClaimLimits, Due};
+use tenant_sync_core::outbox::{self, AskedBy, ClaimLimits, Look};
 use tenant_sync_core::queue::{self, HandError, Publisher};
 use tenant_sync_core::worker::Repeats;
 
@@ -47,9 +47,15 @@ impl Requests {
         publisher: &Publisher,
         limits: ClaimLimits,
         floor: SystemTime,
-        due: &Due,
+        due: &Look,
     ) -> Result<Handed, HandError> {
-        let folded = if due.asks { self.fold(internal).await? } else { self.no_asks(due) };
+        let folded = if due.asks {
+            self.fold(internal).await?
+        } else {
+            self.asked_by = due.no_asks_before.clone();
+            0
+        };
+        metrics::counter!("tenant_sync_outbox_delivery_asks_total").increment(folded.unsigned_abs());
         let claimed_total = metrics::counter!("tenant_sync_poller_claimed_total", "lane" => "requests");
         if !due.deliveries && folded == 0 {
             self.scan.learn(due.nothing_up_to);
@@ -69,13 +75,6 @@ impl Requests {
         let client = internal.get().await?;
         let folded = outbox::fold_delivery_asks(&client, &self.asked_by, ASKS_PER_TICK).await?;
         self.asked_by = folded.next;
-        metrics::counter!("tenant_sync_outbox_delivery_asks_total").increment(folded.asks.unsigned_abs());
         Ok(folded.asks)
-    }
-
-    fn no_asks(&mut self, due: &Due) -> i64 {
-        self.asked_by = due.no_asks_before.clone();
-        metrics::counter!("tenant_sync_outbox_delivery_asks_total").increment(0);
-        0
     }
 }

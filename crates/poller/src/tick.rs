@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tenant_sync_core::config::Config;
 use tenant_sync_core::db::Internal;
-use tenant_sync_core::outbox::{self, ClaimLimits, Claimed, Due, LookFrom};
+use tenant_sync_core::outbox::{self, ClaimLimits, Claimed, Look, LookFrom};
 use tenant_sync_core::queue::{self, HandError, HandedOver, LaneClaimed, Publisher};
 use tenant_sync_core::worker::{Fusebox, Repeats, Switch};
 
@@ -116,7 +116,7 @@ impl Poller {
         Ok(if handed.claimed == 0 && !handed.more { Tick::Idle } else { Tick::Claimed(handed) })
     }
 
-    async fn hand_syncs(&mut self, floors: Claimed<SystemTime>, due: &Due) -> Result<Handed, HandError> {
+    async fn hand_syncs(&mut self, floors: Claimed<SystemTime>, due: &Look) -> Result<Handed, HandError> {
         if !due.syncs {
             let nothing = LaneClaimed { rows: 0, scanned: due.nothing_up_to };
             self.learn(&Claimed { live: nothing, bulk: nothing });

@@ -1,4 +1,5 @@
-//! Whether there is anything for a poller to do: one call for what claiming and folding would find out in five statements.
+//! Whether there is anything for a poller to do: one call for what claiming and folding find out in four
+//! statements that are planned each time.
 
 use std::time::SystemTime;
 
@@ -22,7 +23,7 @@ pub struct LookFrom<'a> {
 
 /// What is due. Whoever holds a row's lock does not matter: what a claim leaves to somebody is due, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
+pub struct Look {
     /// Syncs of either lane.
     pub syncs: bool,
     /// Deliveries to destinations.
@@ -39,7 +40,7 @@ pub struct Due {
 ///
 /// # Errors
 /// Postgres does.
-pub async fn look_for_due(client: &Object, from: LookFrom<'_>) -> Result<Due, Error> {
+pub async fn look_for_due(client: &Object, from: LookFrom<'_>) -> Result<Look, Error> {
     let text = r"select as_of, syncs, deliveries, asks, next_asks_from::text, running::text[]
                  from outbox_due($1, $2, $3, $4::xid8, $5::xid8[])";
     let types = [Type::TIMESTAMPTZ, Type::TIMESTAMPTZ, Type::TIMESTAMPTZ, Type::TEXT, Type::TEXT_ARRAY];
@@ -49,7 +50,7 @@ pub async fn look_for_due(client: &Object, from: LookFrom<'_>) -> Result<Due, Er
         [&from.syncs.live, &from.syncs.bulk, &from.deliveries, &asks_from, &asks_of];
     let row = client.query_one(&statement, &parameters).await?;
     let next_from: String = row.get(4);
-    Ok(Due {
+    Ok(Look {
         syncs: row.get(1),
         deliveries: row.get(2),
         asks: row.get(3),

@@ -49,7 +49,7 @@ pub use deliveries::{
     AskedBy, DeliveriesFolded, DeliveryClaim, DeliveryScan, Swept, claim_deliveries, delete_orphans,
     fold_delivery_asks, give_back_deliveries, publish_settings, sweep_destinations,
 };
-pub use due::{Due, LookFrom, look_for_due};
+pub use due::{Look, LookFrom, look_for_due};
 pub use log::{AttemptLine, RequestFilter, RequestLine, RequestState, attempts};
 pub use look::{COUNT_MAX, Fill, RequestsFill, fill, requests_fill, waiting, waiting_longest};
 pub use maintain::{Maintained, Place, maintain};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tenant_sync_core::outbox::{self, AskedBy, Claimed, Due, LookFrom};
+use tenant_sync_core::outbox::{self, AskedBy, Claimed, Look, LookFrom};
 use tenant_sync_tests::database::{pages, rows};
 
 use super::stack::Stack;
@@ -10,12 +10,12 @@ use super::stack::Stack;
 const EVERYTHING: SystemTime = SystemTime::UNIX_EPOCH;
 const DELETE_ALL: &str = r#"delete from "OutgoingRequest""#;
 
-async fn look(stack: &Stack, due_from: SystemTime, asked_by: &AskedBy) -> Due {
+async fn look(stack: &Stack, due_from: SystemTime, asked_by: &AskedBy) -> Look {
     let from = LookFrom { syncs: Claimed { live: due_from, bulk: due_from }, deliveries: due_from, asked_by };
     outbox::look_for_due(&stack.session().await, from).await.expect("a look")
 }
 
-fn found(due: &Due) -> (bool, bool, bool) {
+fn found(due: &Look) -> (bool, bool, bool) {
     (due.syncs, due.deliveries, due.asks)
 }
 
