@@ -12,7 +12,7 @@ use crate::turn::is_whole;
 
 /// With fewer requests waiting, more is read.
 const READ_BELOW: usize = 500;
-/// Requests that are settled at once, if there are so many: the statement takes as long to plan for one of them.
+/// Requests that are settled at once, if there are so many: a transaction of one costs as much besides its rows.
 const SETTLE_ROWS: usize = 1_000;
 /// What was sent is settled after this at the latest, as soon as the settlement before it is written.
 const SETTLE_WITHIN: Duration = Duration::from_millis(500);

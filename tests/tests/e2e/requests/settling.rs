@@ -1,4 +1,4 @@
-//! The statement that settles what was tried, by itself.
+//! The call that settles what was tried, by itself.
 
 use std::time::{Duration, Instant};
 
@@ -86,6 +86,50 @@ async fn each_request_of_a_settlement_has_its_own_fate() {
     );
 }
 
+/// All delivered, which needs no outcomes: what was removed meanwhile is logged among the others, without what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_when_it_was_delivered_is_logged_all_the_same() {
+    let stack = stack(&[]).await;
+    let endpoint = Endpoint::register(&stack, "https://receiver.test/", "").await;
+    let (session, delivery) = taken(&stack, &endpoint).await;
+    endpoint.send(0, 3, 0).await;
+    let sql = stack.internal().connect().await;
+    let ids = ids(&sql, 2).await;
+    let removed = r#"delete from "OutgoingRequest" where id = $1"#;
+    assert_eq!(sql.execute(removed, &[&ids[0]]).await.expect("removed"), 1);
+    let attempts = [attempt(ids[0], Fate::Delivered), attempt(ids[1], Fate::Delivered)];
+    let settled = requests::settle(&session, &delivery, "w", &attempts, WELL).await.expect("settles");
+    assert_eq!(settled, Settled::Ours);
+    assert_eq!(endpoint.counts().await, "1|0|2|0", "the third was not tried");
+    let logged = format!(
+        r#"select "requestId" = '{}', outcome, number, status, body is not null, "workerId" from "HttpAttempt" order by 1"#,
+        ids[0]
+    );
+    assert_eq!(stack.internal().rows(&logged).await, ["f|delivered|1|200|t|w", "t|delivered|1|200|f|w"]);
+}
+
+/// Nothing is written for a worker whose delivery row another one has taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_lost_its_delivery_row_settles_nothing() {
+    let stack = stack(&[]).await;
+    let endpoint = Endpoint::register(&stack, "https://receiver.test/", "").await;
+    let (session, delivery) = taken(&stack, &endpoint).await;
+    endpoint.send(0, 2, 0).await;
+    let sql = stack.internal().connect().await;
+    let ids = ids(&sql, 2).await;
+    sql.batch_execute(r#"update "OutgoingRequest" set claim = claim + 1 where kind = 'delivery'"#)
+        .await
+        .expect("taken");
+    let attempts = [attempt(ids[0], Fate::Delivered), attempt(ids[1], Fate::Dead)];
+    for attempts in [&attempts[..], &attempts[..1]] {
+        let settled = requests::settle(&session, &delivery, "w", attempts, WELL).await.expect("asks");
+        assert_eq!(settled, Settled::Lost);
+    }
+    assert_eq!(endpoint.counts().await, "2|0|0|0");
+    let untouched = r#"select "lastSuccessAt" is null, "lastError" is null from "HttpDestination""#;
+    assert_eq!(stack.internal().rows(untouched).await, ["t|t"]);
+}
+
 /// The outbox is empty most of the time; whatever a session settled then, it finds requests by their keys in a full one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_settled_in_an_empty_outbox_reads_only_its_requests_of_a_full_one() {
@@ -96,12 +140,15 @@ async fn a_session_that_settled_in_an_empty_outbox_reads_only_its_requests_of_a_
     let quiet = r#"alter table "OutgoingRequest" set (autovacuum_enabled = off)"#;
     sql.batch_execute(quiet).await.expect("nobody else reads it");
     sql.batch_execute(r#"vacuum analyze "OutgoingRequest""#).await.expect("vacuum");
+    let again = Fate::Again { after: Duration::from_secs(60), counts: true };
     for n in 0..6 {
-        let gone = [attempt(Uuid::from_u128(n), Fate::Delivered)];
-        requests::settle(&session, &delivery, "w", &gone, WELL).await.expect("settles");
+        for fate in [Fate::Delivered, again] {
+            let gone = [attempt(Uuid::from_u128(n), fate)];
+            requests::settle(&session, &delivery, "w", &gone, WELL).await.expect("settles");
+        }
     }
     endpoint.send(0, 20_000, 0).await;
-    let attempts: Vec<_> = ids(&sql, 10).await.into_iter().map(|id| attempt(id, Fate::Delivered)).collect();
+    let ids = ids(&sql, 20).await;
     let touched = async || -> i64 {
         session.batch_execute("select pg_stat_force_next_flush()").await.expect("flush");
         let blocks = r#"select heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit
@@ -116,9 +163,12 @@ async fn a_session_that_settled_in_an_empty_outbox_reads_only_its_requests_of_a_
     })
     .await;
     sql.batch_execute("select pg_stat_force_next_flush()").await.expect("flush");
-    let before = touched().await;
-    requests::settle(&session, &delivery, "w", &attempts, WELL).await.expect("settles");
-    let pages = touched().await - before;
-    assert!(pages <= 150, "{pages} pages of the outbox for 10 requests of 20,000");
-    assert_eq!(endpoint.counts().await, "19990|0|16|0");
+    for (ids, fate) in [(&ids[..10], Fate::Delivered), (&ids[10..], again)] {
+        let attempts: Vec<_> = ids.iter().map(|id| attempt(*id, fate)).collect();
+        let before = touched().await;
+        requests::settle(&session, &delivery, "w", &attempts, WELL).await.expect("settles");
+        let pages = touched().await - before;
+        assert!(pages <= 150, "{pages} pages of the outbox for 10 requests of 20,000, {fate:?}");
+    }
+    assert_eq!(endpoint.counts().await, "19990|0|16|16");
 }

@@ -2,7 +2,7 @@
 //!
 //! A row of kind `delivery` is to a destination what a sync row is to a target: who holds it sends for the
 //! destination, and nobody else. The requests themselves (kind `http`) are never claimed. They are read in the order
-//! in which they are due, sent, and settled in batches: one statement removes what was delivered, moves on what
+//! in which they are due, sent, and settled in batches: one call removes what was delivered, moves on what
 //! failed, and logs each attempt. It does nothing for a worker that lost the delivery row meanwhile.
 //!
 //! Each statement on requests names `kind` and `state` as the partial indexes do, or goes by the primary key.
