@@ -11,7 +11,7 @@ use crate::chains;
 use crate::turn::is_whole;
 
 /// With fewer requests waiting, more is read.
-const READ_BELOW: usize = 500;
+const READ_BELOW: usize = 1_000;
 /// Requests that are settled at once, if there are so many: a transaction of one costs as much besides its rows.
 const SETTLE_ROWS: usize = 1_000;
 /// What was sent is settled after this at the latest, as soon as the settlement before it is written.
