@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::chains;
 use crate::turn::is_whole;
 
-/// With fewer requests waiting, more is read.
+/// With fewer requests waiting, which is less than a whole page, the next one is read.
 const READ_BELOW: usize = 1_000;
 /// Requests that are settled at once, if there are so many: a transaction of one costs as much besides its rows.
 const SETTLE_ROWS: usize = 1_000;
