@@ -86,6 +86,17 @@ impl Console {
         http::request(&self.address, method, path, &headers, body).await.expect("an answer")
     }
 
+    /// Logs in; the header line by which a browser says so from then on.
+    ///
+    /// # Panics
+    /// It is not let in.
+    pub async fn cookie(&self) -> String {
+        let key = serde_json::json!({ "key": Self::KEY }).to_string();
+        let login = self.raw("POST", "/api/v1/session", &["Content-Type: application/json"], &key).await;
+        let cookie = login.header("set-cookie").and_then(|line| line.split(';').next()).expect("a cookie");
+        format!("Cookie: {cookie}")
+    }
+
     /// A request with the key.
     ///
     /// # Panics

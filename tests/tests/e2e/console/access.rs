@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tenant_sync_tests::console::Console;
 use tenant_sync_tests::stack::Stack;
+use tenant_sync_tests::tenant::Tenant;
 
 const FUSEBOX: &str = "/api/v1/internal/external-db-sync/fusebox";
 const JSON: &str = "Content-Type: application/json";
@@ -75,6 +76,54 @@ async fn a_session_is_a_cookie_that_other_sites_cannot_use() {
     assert!(out.header("set-cookie").is_some_and(|cookie| cookie.contains("Max-Age=0")), "{out:?}");
 }
 
+/// Each page that acts asks first, and acts only for a form of its own: the browser says so, or where the form came from.
+#[tokio::test]
+async fn every_page_that_acts_refuses_forms_from_elsewhere() {
+    let stack = Stack::start().await;
+    let console = Console::start(&stack).await;
+    let tenant = Tenant::create(&stack).await;
+    tenant.target(stack.external(0)).add().await;
+    let trigger =
+        ["trigger", "add", "--table", "users", "--on", "insert", "--all", "--url", "https://acme.example/"];
+    let trigger = stack.cli().json(&trigger).await;
+    let request = "select enqueue_http_request('https://example.com/', body => 'x'::text)";
+    let request = stack.internal().value(request).await;
+    let dies = r#"update "OutgoingRequest" set state = 'dead', "diedAt" = now() where kind = 'http'"#;
+    stack.internal().sql(dies).await;
+    let pages = [
+        ("/switches/requests/off".to_owned(), "Switch the requests off?"),
+        (format!("/targets/{}/main/pause", tenant.id()), "Pause"),
+        (format!("/triggers/{}/pause", trigger["id"].as_str().expect("an id")), "Pause this trigger?"),
+        (format!("/requests/{request}/replay"), "again?"),
+        ("/requests/replay?state=dead".to_owned(), "again?"),
+    ];
+    let state = r#"select (select "requestsEnabled" from "Fusebox"), (select state from "ExternalDatabase"),
+                     (select state from "HttpTrigger"), (select count(*) from "OutgoingRequest" where state = 'dead'),
+                     (select count(*) from "AuditEntry")"#;
+    let before = stack.internal().rows(state).await;
+    let (cookie, own) = (console.cookie().await, format!("Origin: http://{}", console.address()));
+    for (page, question) in &pages {
+        let asked = console.raw("GET", page, &[&cookie], "").await;
+        assert!(asked.status == 200 && asked.body.contains(question), "{page}: {asked:?}");
+        for foreign in ["Sec-Fetch-Site: cross-site", "Origin: http://evil.example", "X-Nothing: 1"] {
+            let answer = console.raw("POST", page, &[&cookie, foreign], "").await;
+            assert_eq!(answer.status, 403, "{page}, {foreign}: {answer:?}");
+        }
+        let nobody = console.raw("POST", page, &[&own], "").await;
+        assert!(nobody.header("location").is_some_and(|to| to.starts_with("/login")), "{page}: {nobody:?}");
+    }
+    assert_eq!(stack.internal().rows(state).await, before, "nothing was done");
+    for (page, _) in &pages {
+        let done = console.raw("POST", page, &[&cookie, &own], "").await;
+        assert_eq!(done.status, 303, "{page}: {done:?}");
+    }
+    assert_eq!(
+        stack.internal().value(r#"select count(*) from "AuditEntry""#).await,
+        "5",
+        "and now all of it"
+    );
+}
+
 #[tokio::test]
 async fn every_answer_is_guarded_and_every_mistake_is_a_problem() {
     let stack = Stack::start().await;
@@ -117,10 +166,7 @@ async fn where_there_is_nothing_a_browser_sees_a_page_and_a_program_a_problem() 
     assert!(!page.body.contains("Log out"), "nobody is logged in: {}", page.body);
     assert!(page.header("content-security-policy").is_some());
 
-    let body = json!({ "key": Console::KEY }).to_string();
-    let login = console.raw("POST", "/api/v1/session", &[JSON], &body).await;
-    let cookie = login.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie");
-    let cookie = format!("Cookie: {cookie}");
+    let cookie = console.cookie().await;
     let page = console.raw("GET", "/no/such/page", &[browser, &cookie], "").await;
     assert_eq!(page.status, 404);
     assert!(
