@@ -146,6 +146,19 @@ impl<'a> Stage<'a> {
         match cue {
             "change a row" => self.acme.users(1_000, 10).await,
             "change a row while the sequencer is off" => {
+                // It follows its switch within a second, and what is changed before that gets its id.
+                eventually(Duration::from_secs(30), "the sequencer to follow its switch", async || {
+                    let metrics = self.workers.sequencer.metrics().await;
+                    let not_made = metrics.lines().find_map(|line| {
+                        line.strip_prefix(r#"tenant_sync_passes_total{outcome="disabled"} "#)
+                    });
+                    if not_made.is_some_and(|passes| passes != "0") {
+                        Ok(())
+                    } else {
+                        Err(format!("{not_made:?}"))
+                    }
+                })
+                .await;
                 self.acme.user("late").await;
             }
             "repair the broken target" => {
