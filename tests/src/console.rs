@@ -93,6 +93,7 @@ impl Console {
     pub async fn cookie(&self) -> String {
         let key = serde_json::json!({ "key": Self::KEY }).to_string();
         let login = self.raw("POST", "/api/v1/session", &["Content-Type: application/json"], &key).await;
+        assert_eq!(login.status, 204, "{login:?}");
         let cookie = login.header("set-cookie").and_then(|line| line.split(';').next()).expect("a cookie");
         format!("Cookie: {cookie}")
     }

@@ -10,6 +10,7 @@ use crate::logs::Logs;
 use crate::pids::{self, Signal};
 use crate::ports::free_port;
 use crate::programs;
+use crate::tenant::SOON;
 use crate::wait::{eventually, eventually_blocking};
 
 /// Longest time that a worker may take to stop when asked.
@@ -182,6 +183,29 @@ impl Worker {
         let answer = http::get(&self.health, "/metrics").await.expect("an answer");
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.body
+    }
+
+    /// The value of one series, as it is exported with its labels; `None` = it is not exported.
+    ///
+    /// # Panics
+    /// The worker does not answer.
+    pub async fn series(&self, name: &str) -> Option<f64> {
+        let text = self.metrics().await;
+        let line =
+            text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit_once(' ').and_then(|(_, value)| value.parse().ok())
+    }
+
+    /// Waits until a series has such a value.
+    ///
+    /// # Panics
+    /// It does not get it soon.
+    pub async fn shows(&self, series: &str, what: impl Fn(f64) -> bool) {
+        eventually(SOON, series, async || match self.series(series).await {
+            Some(value) if what(value) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
     }
 
     /// Where it serves `/healthz`, `/readyz` and `/metrics`.

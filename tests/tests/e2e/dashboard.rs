@@ -148,15 +148,9 @@ impl<'a> Stage<'a> {
             "change a row while the sequencer is off" => {
                 // It follows its switch within a second, and what is changed before that gets its id.
                 eventually(Duration::from_secs(30), "the sequencer to follow its switch", async || {
-                    let metrics = self.workers.sequencer.metrics().await;
-                    let not_made = metrics.lines().find_map(|line| {
-                        line.strip_prefix(r#"tenant_sync_passes_total{outcome="disabled"} "#)
-                    });
-                    if not_made.is_some_and(|passes| passes != "0") {
-                        Ok(())
-                    } else {
-                        Err(format!("{not_made:?}"))
-                    }
+                    let not_made = "tenant_sync_passes_total{outcome=\"disabled\"}";
+                    let passes = self.workers.sequencer.series(not_made).await;
+                    if passes > Some(0.0) { Ok(()) } else { Err(format!("{passes:?}")) }
                 })
                 .await;
                 self.acme.user("late").await;

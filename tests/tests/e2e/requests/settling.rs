@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{stack, until};
 
 const WELL: Standing = Standing { state: "ok", failures: 0, rests_for: None };
+const AGAIN: Fate = Fate::Again { after: Duration::from_secs(60), counts: true };
 
 fn attempt(id: Uuid, fate: Fate) -> Attempted {
     let well = fate == Fate::Delivered;
@@ -57,11 +58,10 @@ async fn each_request_of_a_settlement_has_its_own_fate() {
     endpoint.send(0, 4, 0).await;
     let sql = stack.internal().connect().await;
     let ids = ids(&sql, 4).await;
-    let again = Fate::Again { after: Duration::from_secs(60), counts: true };
-    let attempts: Vec<_> = [(0, Fate::Delivered), (1, again), (2, Fate::Dead)]
+    let attempts: Vec<_> = [(0, Fate::Delivered), (1, AGAIN), (2, Fate::Dead)]
         .into_iter()
         .map(|(n, fate)| attempt(ids[n], fate))
-        .chain([attempt(Uuid::from_u128(1), Fate::Delivered), attempt(Uuid::from_u128(2), again)])
+        .chain([attempt(Uuid::from_u128(1), Fate::Delivered), attempt(Uuid::from_u128(2), AGAIN)])
         .collect();
     let settled = requests::settle(&session, &delivery, "w", &attempts, WELL).await.expect("settles");
     assert_eq!(settled, Settled::Ours);
@@ -140,9 +140,8 @@ async fn a_session_that_settled_in_an_empty_outbox_reads_only_its_requests_of_a_
     let quiet = r#"alter table "OutgoingRequest" set (autovacuum_enabled = off)"#;
     sql.batch_execute(quiet).await.expect("nobody else reads it");
     sql.batch_execute(r#"vacuum analyze "OutgoingRequest""#).await.expect("vacuum");
-    let again = Fate::Again { after: Duration::from_secs(60), counts: true };
     for n in 0..6 {
-        for fate in [Fate::Delivered, again] {
+        for fate in [Fate::Delivered, AGAIN] {
             let gone = [attempt(Uuid::from_u128(n), fate)];
             requests::settle(&session, &delivery, "w", &gone, WELL).await.expect("settles");
         }
@@ -163,7 +162,7 @@ async fn a_session_that_settled_in_an_empty_outbox_reads_only_its_requests_of_a_
     })
     .await;
     sql.batch_execute("select pg_stat_force_next_flush()").await.expect("flush");
-    for (ids, fate) in [(&ids[..10], Fate::Delivered), (&ids[10..], again)] {
+    for (ids, fate) in [(&ids[..10], Fate::Delivered), (&ids[10..], AGAIN)] {
         let attempts: Vec<_> = ids.iter().map(|id| attempt(*id, fate)).collect();
         let before = touched().await;
         requests::settle(&session, &delivery, "w", &attempts, WELL).await.expect("settles");

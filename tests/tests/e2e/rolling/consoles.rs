@@ -21,11 +21,7 @@ struct Operator {
 
 impl Operator {
     async fn begin(stack: &Stack, console: &Console) -> Self {
-        let body = json!({ "key": Console::KEY }).to_string();
-        let headers = ["Content-Type: application/json"];
-        let login = console.raw("POST", "/api/v1/session", &headers, &body).await;
-        let cookie = login.header("set-cookie").and_then(|cookie| cookie.split(';').next());
-        let cookie = format!("Cookie: {}", cookie.unwrap_or_else(|| panic!("{login:?}")));
+        let cookie = console.cookie().await;
         let tenancy = Tenant::create(stack).await.id();
         let load = Load::start(stack, move |number| {
             format!(

@@ -5,23 +5,6 @@ use tenant_sync_tests::receiver::Receiver;
 use tenant_sync_tests::stack::Stack;
 use tenant_sync_tests::tenant::{SOON, Tenant};
 use tenant_sync_tests::wait::eventually;
-use tenant_sync_tests::worker::Worker;
-
-/// The value of one series; `None` = it is not exported.
-async fn gauge(worker: &Worker, series: &str) -> Option<f64> {
-    let text = worker.metrics().await;
-    let line =
-        text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
-    line.rsplit_once(' ').and_then(|(_, value)| value.parse().ok())
-}
-
-async fn becomes(worker: &Worker, series: &str, what: impl Fn(f64) -> bool) {
-    eventually(SOON, series, async || match gauge(worker, series).await {
-        Some(value) if what(value) => Ok(()),
-        other => Err(format!("{other:?}")),
-    })
-    .await;
-}
 
 fn undelivered(state: &str) -> String {
     format!("tenant_sync_oldest_undelivered_seconds{{state=\"{state}\"}}")
@@ -34,31 +17,31 @@ async fn a_change_ages_without_a_sequencer_and_without_a_sync_worker() {
     let tenant = Tenant::create(&stack).await;
     let target = tenant.target(stack.external(0)).add().await;
     target.caught_up().await;
-    becomes(&workers.poller, &undelivered("ok"), |age| age < 1.0).await;
-    becomes(&workers.poller, "tenant_sync_targets{state=\"ok\"}", |count| count == 1.0).await;
-    becomes(&workers.poller, "tenant_sync_workers{worker=\"sync-worker\"}", |count| count == 1.0).await;
+    workers.poller.shows(&undelivered("ok"), |age| age < 1.0).await;
+    workers.poller.shows("tenant_sync_targets{state=\"ok\"}", |count| count == 1.0).await;
+    workers.poller.shows("tenant_sync_workers{worker=\"sync-worker\"}", |count| count == 1.0).await;
 
     workers.sequencer.kill9();
     let began = std::time::Instant::now();
     tenant.user("Ada").await;
-    becomes(&workers.poller, &undelivered("unsequenced"), |age| age > 3.0).await;
-    let age = gauge(&workers.poller, &undelivered("unsequenced")).await.expect("a gauge");
+    workers.poller.shows(&undelivered("unsequenced"), |age| age > 3.0).await;
+    let age = workers.poller.series(&undelivered("unsequenced")).await.expect("a gauge");
     // Known to the time between two looks, however long ago the last pass was.
     assert!(age <= began.elapsed().as_secs_f64() + 20.0, "{age} s, after {:?}", began.elapsed());
 
     workers.sync_worker.kill9();
     workers.sequencer.launch_again();
     workers.sequencer.wait_ready().await;
-    becomes(&workers.sequencer, &undelivered("unsequenced"), |age| age == 0.0).await;
-    becomes(&workers.sequencer, &undelivered("ok"), |age| age > 3.0).await;
+    workers.sequencer.shows(&undelivered("unsequenced"), |age| age == 0.0).await;
+    workers.sequencer.shows(&undelivered("ok"), |age| age > 3.0).await;
     // Nobody has to notice that it is gone: 30 s after its last heartbeat it counts as that.
-    becomes(&workers.poller, "tenant_sync_workers{worker=\"sync-worker\"}", |count| count == 0.0).await;
+    workers.poller.shows("tenant_sync_workers{worker=\"sync-worker\"}", |count| count == 0.0).await;
     let last_seen = "tenant_sync_heartbeat_age_seconds{worker=\"sync-worker\"}";
-    becomes(&workers.poller, last_seen, |age| age >= 30.0).await;
+    workers.poller.shows(last_seen, |age| age >= 30.0).await;
 
     workers.sync_worker.launch_again();
     target.caught_up().await;
-    becomes(&workers.poller, &undelivered("ok"), |age| age < 1.0).await;
+    workers.poller.shows(&undelivered("ok"), |age| age < 1.0).await;
 }
 
 #[tokio::test]
@@ -73,12 +56,12 @@ async fn a_broken_target_and_a_busy_one_are_told_apart() {
     // It refuses from now on, whatever is tried.
     target.sql("revoke all on all tables in schema tenant_sync from public; drop schema tenant_sync cascade; create schema tenant_sync; create table tenant_sync.users (mine int)").await;
     tenant.user("Ada").await;
-    becomes(&workers.sequencer, "tenant_sync_targets{state=\"ok\"}", |count| count == 0.0).await;
-    becomes(&workers.sequencer, &undelivered("ok"), |age| age == 0.0).await;
+    workers.sequencer.shows("tenant_sync_targets{state=\"ok\"}", |count| count == 0.0).await;
+    workers.sequencer.shows(&undelivered("ok"), |age| age == 0.0).await;
     let failing = async || {
         let mut oldest = 0.0_f64;
         for state in ["retrying", "broken", "refused"] {
-            oldest = oldest.max(gauge(&workers.sequencer, &undelivered(state)).await.unwrap_or(0.0));
+            oldest = oldest.max(workers.sequencer.series(&undelivered(state)).await.unwrap_or(0.0));
         }
         oldest
     };
@@ -97,12 +80,12 @@ async fn switches_parked_rows_and_waiting_wishes_are_seen_by_whoever_lives() {
     let tenant = Tenant::create(&stack).await;
     let target = tenant.target(stack.external(0)).add().await;
     stack.cli().json(&["fusebox", "set", "poller=off"]).await;
-    becomes(&sequencer, "tenant_sync_switch_on{switch=\"poller\"}", |on| on == 0.0).await;
-    becomes(&sequencer, "tenant_sync_switch_on{switch=\"sequencer\"}", |on| on == 1.0).await;
+    sequencer.shows("tenant_sync_switch_on{switch=\"poller\"}", |on| on == 0.0).await;
+    sequencer.shows("tenant_sync_switch_on{switch=\"sequencer\"}", |on| on == 1.0).await;
 
     target.ask().await;
     stack.internal().sql(&format!("select enqueue_tenant_sync('{}')", tenant.id())).await;
-    becomes(&sequencer, "tenant_sync_outbox_asks", |count| count >= 1.0).await;
+    sequencer.shows("tenant_sync_outbox_asks", |count| count >= 1.0).await;
 
     stack
         .internal()
@@ -113,9 +96,9 @@ async fn switches_parked_rows_and_waiting_wishes_are_seen_by_whoever_lives() {
         )
         .await;
     tenant.user("Bad").await;
-    becomes(&sequencer, "tenant_sync_parked_rows", |count| count == 1.0).await;
+    sequencer.shows("tenant_sync_parked_rows", |count| count == 1.0).await;
     // A row that refuses is told as that, and not as a sequencer that is behind.
-    becomes(&sequencer, &undelivered("unsequenced"), |age| age == 0.0).await;
+    sequencer.shows(&undelivered("unsequenced"), |age| age == 0.0).await;
 }
 
 #[tokio::test]
@@ -131,19 +114,10 @@ async fn a_request_ages_without_a_request_worker_and_without_a_poller() {
         Endpoint::register(&stack, &receiver.url(), "").await,
     );
     let unsent = "tenant_sync_oldest_unsent_seconds{state=\"ok\"}";
-    becomes(&sequencer, unsent, |age| age == 0.0).await;
+    sequencer.shows(unsent, |age| age == 0.0).await;
     first.send(0, 1, 0).await;
-    becomes(&poller, unsent, |age| age > 3.0).await;
-    eventually(SOON, "it to be claimed again", async || {
-        let text = poller.metrics().await;
-        let claims =
-            text.lines().find(|line| line.starts_with("tenant_sync_poller_claimed_total{lane=\"requests\"}"));
-        match claims.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()) {
-            Some(2..) => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })
-    .await;
+    poller.shows(unsent, |age| age > 3.0).await;
+    poller.shows("tenant_sync_poller_claimed_total{lane=\"requests\"}", |claims| claims >= 2.0).await;
     // What a paused trigger keeps back does not count; what nobody has taken up at all does.
     poller.kill9();
     let pause = format!(
@@ -151,14 +125,14 @@ async fn a_request_ages_without_a_request_worker_and_without_a_poller() {
         first.id
     );
     stack.internal().sql(&pause).await;
-    becomes(&sequencer, unsent, |age| age == 0.0).await;
+    sequencer.shows(unsent, |age| age == 0.0).await;
     second.send(0, 1, 0).await;
-    becomes(&sequencer, unsent, |age| age > 3.0).await;
+    sequencer.shows(unsent, |age| age > 3.0).await;
 
     poller.launch_again();
     let _worker = stack.request_worker().start().await;
     second.drained(SOON).await;
-    becomes(&sequencer, unsent, |age| age == 0.0).await;
+    sequencer.shows(unsent, |age| age == 0.0).await;
 }
 
 /// One look costs what the targets cost, and that is bounded.
@@ -184,9 +158,9 @@ async fn a_look_at_ten_thousand_targets_is_cheap() {
         )
         .await;
     let sequencer = stack.sequencer().start().await;
-    becomes(&sequencer, "tenant_sync_outbox_requests{lane=\"live\",state=\"due\"}", |n| n == 10000.0).await;
-    let took = gauge(&sequencer, "tenant_sync_observation_duration_seconds").await.expect("a gauge");
-    becomes(&sequencer, "tenant_sync_oldest_unsent_seconds{state=\"ok\"}", |age| age >= 3600.0).await;
+    sequencer.shows("tenant_sync_outbox_requests{lane=\"live\",state=\"due\"}", |n| n == 10000.0).await;
+    let took = sequencer.series("tenant_sync_observation_duration_seconds").await.expect("a gauge");
+    sequencer.shows("tenant_sync_oldest_unsent_seconds{state=\"ok\"}", |age| age >= 3600.0).await;
     eprintln!("a look at 10000 targets and 10000 destinations with a request each took {took:.3} s");
     // On a machine that does much else; what is not linear would take its ten seconds and fail.
     assert!(took < 5.0, "{took} s");
