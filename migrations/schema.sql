@@ -4758,13 +4758,13 @@ CREATE INDEX "OutgoingRequest_http_dead" ON public."OutgoingRequest" USING btree
 
 CREATE INDEX "OutgoingRequest_http_due" ON public."OutgoingRequest" USING btree ("destinationId", "dueAt", "position") WHERE ((kind = 'http'::text) AND (state = 'pending'::text));
 
-CREATE INDEX "OutgoingRequest_http_given_up" ON public."OutgoingRequest" USING btree ("diedAt", "position") WHERE ((kind = 'http'::text) AND (state = 'dead'::text));
-
 CREATE UNIQUE INDEX "OutgoingRequest_http_once" ON public."OutgoingRequest" USING btree ("destinationId", "deduplicationKey") WHERE ((kind = 'http'::text) AND (state = 'pending'::text) AND ("deduplicationKey" IS NOT NULL));
 
 CREATE INDEX "OutgoingRequest_http_order" ON public."OutgoingRequest" USING btree ("destinationId", "orderKey", "position") WHERE ((kind = 'http'::text) AND (state = 'pending'::text) AND ("orderKey" IS NOT NULL));
 
-CREATE INDEX "OutgoingRequest_http_waiting" ON public."OutgoingRequest" USING btree ("dueAt", "position") WHERE ((kind = 'http'::text) AND (state = 'pending'::text));
+CREATE INDEX "OutgoingRequest_list_given_up" ON public."OutgoingRequest" USING btree ("diedAt", "position") WHERE ((kind = 'http'::text) AND (state = 'dead'::text) AND ("position" > 0));
+
+CREATE INDEX "OutgoingRequest_list_waiting" ON public."OutgoingRequest" USING btree ("dueAt", "position") WHERE ((kind = 'http'::text) AND (state = 'pending'::text) AND ("position" > 0));
 
 CREATE UNIQUE INDEX "OutgoingRequest_one_delivery_a_destination" ON public."OutgoingRequest" USING btree ("destinationId") WHERE (kind = 'delivery'::text);
 

@@ -30,6 +30,24 @@ impl<'a> Endpoint<'a> {
         Self::for_event(stack, url, "test.event", limits).await
     }
 
+    /// So many triggers that call this URL, each with a secret and a destination of its own.
+    ///
+    /// # Panics
+    /// The database refuses.
+    pub async fn register_many(stack: &Stack, url: &str, count: usize) {
+        let ids: Vec<Uuid> = (0..count).map(|_| Uuid::new_v4()).collect();
+        let secret = [sign::new_secret().expect("a secret")];
+        let (key_ids, sealed): (Vec<_>, Vec<_>) = ids.iter().map(|id| seal(stack, *id, &secret)).unzip();
+        let text = r#"
+with made as (
+    insert into "HttpTrigger" (id, events, url, secrets, "keyId")
+    select id, array['test.event'], $2, secrets, key_id from unnest($1::uuid[], $3::bytea[], $4::text[]) as t(id, secrets, key_id)
+    returning id)
+insert into "HttpDestination" (id, "triggerId") select id, id from made"#;
+        let client = stack.internal().connect().await;
+        client.execute(text, &[&ids, &url, &sealed, &key_ids]).await.expect("triggers");
+    }
+
     /// A trigger that calls this URL for one of tenant-sync's own events.
     ///
     /// # Panics

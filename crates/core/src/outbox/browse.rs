@@ -13,6 +13,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
+use super::OF_ALL;
 use super::log::{RequestFilter, RequestLine, RequestState};
 use crate::registry::browse::Page;
 use crate::registry::cursor::{self, CursorError};
@@ -76,6 +77,8 @@ struct Source {
     /// Columns of a [`RequestLine`] but the trigger's, over the rows "r".
     columns: &'static str,
     from: &'static str,
+    /// What a list of all destinations' requests has to say, so that its index fits it.
+    of_all: &'static str,
     /// The time and the place.
     order: (&'static str, &'static str),
     /// What is no range of the index.
@@ -88,6 +91,7 @@ const SOURCES: [Source; 3] = [
         columns: r#"r.id, r."destinationId", r."tenancyId", r."eventType", r.method, r.url, r."createdAt", r."dueAt", r.attempts,
             null::timestamptz as "endedAt", r."lastError", r."lastStatus", r."dueAt" as at, r.position"#,
         from: r#""OutgoingRequest" where kind = 'http' and state = 'pending'"#,
+        of_all: OF_ALL,
         order: (r#""dueAt""#, "position"),
         besides: "true",
     },
@@ -96,6 +100,7 @@ const SOURCES: [Source; 3] = [
         columns: r#"r.id, r."destinationId", r."tenancyId", r."eventType", r.method, r.url, r."createdAt", null::timestamptz as "dueAt",
             r.attempts, r."diedAt" as "endedAt", r."lastError", r."lastStatus", r."diedAt" as at, r.position"#,
         from: r#""OutgoingRequest" where kind = 'http' and state = 'dead'"#,
+        of_all: OF_ALL,
         order: (r#""diedAt""#, "position"),
         besides: "true",
     },
@@ -105,6 +110,7 @@ const SOURCES: [Source; 3] = [
             null::timestamptz as "dueAt", r.number as attempts, r.at as "endedAt", r.error as "lastError", r.status as "lastStatus",
             r.at, 0::int8 as position"#,
         from: r#""HttpAttempt" where true"#,
+        of_all: "true",
         order: ("at", r#""requestId""#),
         besides: "r.outcome = 'delivered'",
     },
@@ -167,6 +173,8 @@ impl Source {
         if filter.trigger_id.is_some() {
             parameters.push(&filter.trigger_id);
             range.push_str(&format!(r#" and "destinationId" = ${}"#, parameters.len()));
+        } else {
+            range.push_str(&format!(" and {}", self.of_all));
         }
         let mut holds = self.besides.to_owned();
         if filter.since.is_some() {

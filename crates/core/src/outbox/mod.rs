@@ -24,6 +24,10 @@
 //! row by its id leave out `kind`, so that no partial index but only the primary key fits them. Two are functions whose
 //! plans the session keeps, because there is one right plan for an outbox of any size: what pollers ask twenty times a
 //! second while nothing is due (`due`), and what a request worker settles (`requests`).
+//!
+//! A plan can be wrong for the same reason whenever it is made: the planner believes in an empty outbox until it is analyzed
+//! again. So an index over all destinations' requests, which lists walk along, has a condition that only they state
+//! (`OF_ALL`): whatever is about one destination could be answered by it, too, by reading everybody's requests.
 
 mod ask;
 mod browse;
@@ -58,6 +62,9 @@ pub use operate::{hurry, is_running, start_over, wish, wish_anew};
 pub use replay::{NothingNamed, Replay, replay_requests};
 pub use run::{Finished, Held, Renewed, Taken, continue_bulk, failed, finish, give_back, renew, take};
 pub use visit::{enqueue_due_visits, take_turn, turn_taken_at};
+
+/// What a statement about all destinations' requests states, and no other: it is always so.
+const OF_ALL: &str = "position > 0";
 
 /// The channel on which our own processes wake pollers. Its payload is the schema.
 pub const NOTIFY_CHANNEL: &str = "tenant_sync_due";

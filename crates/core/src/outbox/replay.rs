@@ -6,6 +6,7 @@ use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
+use super::OF_ALL;
 use super::log::{RequestFilter, RequestState};
 
 /// Requests that are sent again. The command line and the console mean the same ones by the same words.
@@ -141,11 +142,11 @@ pub async fn replay_requests(client: &Object, replay: &Replay) -> Result<i64, Er
     let mut total = 0;
     if replay.states.contains(&RequestState::Pending) {
         let meant = r#"r.state = 'pending' and r.attempts > 0"#;
-        total += walk(client, replay, now, 0_i64, &revive("dueAt", meant, "pending", replay.id)).await?;
+        total += walk(client, replay, now, 0_i64, &revive("dueAt", meant, "pending", replay)).await?;
     }
     if replay.states.contains(&RequestState::Dead) {
-        total += walk(client, replay, now, 0_i64, &revive("diedAt", "r.state = 'dead'", "dead", replay.id))
-            .await?;
+        total +=
+            walk(client, replay, now, 0_i64, &revive("diedAt", "r.state = 'dead'", "dead", replay)).await?;
     }
     if replay.states.contains(&RequestState::Delivered) {
         let order = if replay.id.is_some() { r#"a."requestId", a.at"# } else { r#"a.at, a."requestId""# };
@@ -154,12 +155,16 @@ pub async fn replay_requests(client: &Object, replay: &Replay) -> Result<i64, Er
     Ok(total)
 }
 
-fn revive(time: &str, meant: &str, state: &str, id: Option<Uuid>) -> String {
-    // One request is found by the primary key: no other index fits what is said of its kind.
-    let kind = if id.is_some() { "r.kind || '' = 'http'" } else { "r.kind = 'http'" };
+fn revive(time: &str, meant: &str, state: &str, replay: &Replay) -> String {
+    let http = match (replay.id, replay.filter.trigger_id) {
+        // One request is found by the primary key: no other index fits what is said of its kind.
+        (Some(_), _) => "r.kind || '' = 'http'".to_owned(),
+        (None, Some(_)) => "r.kind = 'http'".to_owned(),
+        (None, None) => format!("r.kind = 'http' and r.{OF_ALL}"),
+    };
     REVIVE
         .replace("{TIME}", &format!("\"{time}\""))
-        .replace("{MEANT}", &format!("{kind} and {meant}"))
+        .replace("{MEANT}", &format!("{http} and {meant}"))
         .replace("{STATE}", state)
 }
 

@@ -1,4 +1,5 @@
-//! HTTP requests: the whole road against a bare loop, the time to arrive, and one black hole among twenty endpoints.
+//! HTTP requests: the whole road against a bare loop, one request for each of many destinations, the time to arrive, and one
+//! black hole among twenty endpoints.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tenant_sync_tests::stack::Stack;
 use tenant_sync_tests::template::Template;
 use tenant_sync_tests::wait::eventually;
 use tenant_sync_tests::worker::Worker;
+use tokio_postgres::Client;
 
 use super::bare;
 use super::cost::{Cost, Counters};
@@ -18,6 +20,8 @@ const REQUESTS: usize = 300_000;
 const AT_ONCE: usize = 32;
 const ROUNDS: usize = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Destinations that have one request each.
+const DESTINATIONS: usize = 20_000;
 const ENDPOINTS: usize = 20;
 const SAMPLES: usize = 300;
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -45,6 +49,11 @@ pub(crate) async fn measure() -> Value {
     println!(
         "HTTP requests, {REQUESTS} to one fast local server, {AT_ONCE} at once: {ours:.0} a second, a bare loop {bare:.0}   ratio {ratio:.2} (goal 0.6)"
     );
+    let (each_per_second, each_cost) = one_each().await;
+    println!(
+        "HTTP requests, {DESTINATIONS} that go to as many destinations: {each_per_second:.0} a second\n  {}",
+        each_cost.line()
+    );
     let alone = arrivals(false).await;
     let beside = arrivals(true).await;
     let slower = percentile(&beside, 99) / percentile(&alone, 99);
@@ -67,6 +76,7 @@ pub(crate) async fn measure() -> Value {
     json!({
         "throughput": {"requests": REQUESTS, "atOnce": AT_ONCE, "oursPerSecond": ours, "barePerSecond": bare, "ratio": ratio,
             "costs": rounds.iter().map(|(_, cost)| cost.json()).collect::<Vec<_>>()},
+        "oneEach": {"requests": DESTINATIONS, "perSecond": each_per_second, "costs": each_cost.json()},
         "idle": summary(&alone), "besideABlackHole": summary(&beside), "p99Ratio": slower,
     })
 }
@@ -109,17 +119,49 @@ async fn whole_road() -> (f64, Cost) {
     let processes =
         [("request-worker", worker.pid()), ("poller", poller.pid()), ("receiver", std::process::id())];
     let before = Counters::read(&client, &processes).await;
-    let left = r#"select exists (select from "OutgoingRequest")"#;
-    // The database is not asked before the last one has arrived: looking costs it something, too.
-    while receiver.count() < REQUESTS || client.query_one(left, &[]).await.expect("looks").get(0) {
-        assert!(began.elapsed() < DEADLINE, "not all requests are settled: {}", endpoint.counts().await);
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    let took = began.elapsed();
+    let took = settled(&client, &receiver, REQUESTS, began).await;
     let cost = before.until(&Counters::read(&client, &processes).await, REQUESTS);
-    assert_eq!(receiver.count(), REQUESTS);
     assert_eq!(endpoint.counts().await, format!("0|0|{REQUESTS}|0"));
     (REQUESTS as f64 / took.as_secs_f64(), cost)
+}
+
+/// From the commit of one event for each of many destinations until each is delivered, logged and gone from the outbox.
+async fn one_each() -> (f64, Cost) {
+    let stack = stack().await;
+    let receiver = Receiver::start().await;
+    receiver.keep_nothing();
+    Endpoint::register_many(&stack, &receiver.url(), DESTINATIONS).await;
+    let (poller, worker) = workers(&stack).await;
+    let client = stack.internal().connect().await;
+    client.batch_execute("vacuum analyze").await.expect("statistics");
+    let processes =
+        [("request-worker", worker.pid()), ("poller", poller.pid()), ("receiver", std::process::id())];
+    let events = r#"
+with made as (
+    insert into "OutgoingRequest" (kind, "destinationId", position, "eventType", body)
+    select 'http', id, nextval('outgoing_request_seq'), 'test.event',
+        json_build_object('type', 'test.event', 'timestamp', now(), 'data', json_build_object('n', 1))
+    from "HttpDestination")
+insert into "OutgoingRequest" (kind, "destinationId", "askedBy")
+select 'deliveryAsk', id, pg_current_xact_id() from "HttpDestination""#;
+    client.batch_execute(events).await.expect("commits");
+    let began = Instant::now();
+    let before = Counters::read(&client, &processes).await;
+    let took = settled(&client, &receiver, DESTINATIONS, began).await;
+    let cost = before.until(&Counters::read(&client, &processes).await, DESTINATIONS);
+    (DESTINATIONS as f64 / took.as_secs_f64(), cost)
+}
+
+/// From `began` until so many requests have arrived, once each, and the outbox is empty.
+async fn settled(client: &Client, receiver: &Receiver, requests: usize, began: Instant) -> Duration {
+    let left = r#"select exists (select from "OutgoingRequest")"#;
+    // The database is not asked before the last one has arrived: looking costs it something, too.
+    while receiver.count() < requests || client.query_one(left, &[]).await.expect("looks").get(0) {
+        assert!(began.elapsed() < DEADLINE, "{} of {requests} requests have arrived", receiver.count());
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    assert_eq!(receiver.count(), requests);
+    began.elapsed()
 }
 
 /// Commit to arrival in milliseconds, sorted, one request at a time over the good endpoints.

@@ -7,6 +7,7 @@ mod guard;
 mod hostile;
 mod limits;
 mod order;
+mod own_range;
 mod proxy;
 mod retries;
 mod rotation;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use deadpool_postgres::Object;
 use tenant_sync_core::db::Internal;
 use tenant_sync_core::outbox::Held;
 use tenant_sync_core::outbox::requests::{self, Attempted, Fate, Settled, Standing};
@@ -10,12 +11,13 @@ use tenant_sync_tests::stack::Stack;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{stack, until};
+use super::own_range::{Pages, believed_to_be_empty};
+use super::stack;
 
-const WELL: Standing = Standing { state: "ok", failures: 0, rests_for: None };
-const AGAIN: Fate = Fate::Again { after: Duration::from_secs(60), counts: true };
+pub(super) const WELL: Standing = Standing { state: "ok", failures: 0, rests_for: None };
+pub(super) const AGAIN: Fate = Fate::Again { after: Duration::from_secs(60), counts: true };
 
-fn attempt(id: Uuid, fate: Fate) -> Attempted {
+pub(super) fn attempt(id: Uuid, fate: Fate) -> Attempted {
     let well = fate == Fate::Delivered;
     Attempted {
         id,
@@ -30,7 +32,7 @@ fn attempt(id: Uuid, fate: Fate) -> Attempted {
 }
 
 /// A session, and the destination's delivery row, taken.
-async fn taken(stack: &Stack, endpoint: &Endpoint<'_>) -> (deadpool_postgres::Object, requests::Delivery) {
+pub(super) async fn taken(stack: &Stack, endpoint: &Endpoint<'_>) -> (Object, requests::Delivery) {
     let internal = Internal::new(&stack.config().database, "test").expect("internal");
     let session = internal.get().await.expect("a session");
     let row = format!(
@@ -137,9 +139,7 @@ async fn a_session_that_settled_in_an_empty_outbox_reads_only_its_requests_of_a_
     let endpoint = Endpoint::register(&stack, "https://receiver.test/", "").await;
     let (session, delivery) = taken(&stack, &endpoint).await;
     let sql = stack.internal().connect().await;
-    let quiet = r#"alter table "OutgoingRequest" set (autovacuum_enabled = off)"#;
-    sql.batch_execute(quiet).await.expect("nobody else reads it");
-    sql.batch_execute(r#"vacuum analyze "OutgoingRequest""#).await.expect("vacuum");
+    believed_to_be_empty(&sql).await;
     for n in 0..6 {
         for fate in [Fate::Delivered, AGAIN] {
             let gone = [attempt(Uuid::from_u128(n), fate)];
@@ -148,25 +148,12 @@ async fn a_session_that_settled_in_an_empty_outbox_reads_only_its_requests_of_a_
     }
     endpoint.send(0, 20_000, 0).await;
     let ids = ids(&sql, 20).await;
-    let touched = async || -> i64 {
-        session.batch_execute("select pg_stat_force_next_flush()").await.expect("flush");
-        let blocks = r#"select heap_blks_read + heap_blks_hit + idx_blks_read + idx_blks_hit
-                        from pg_statio_user_tables where relname = 'OutgoingRequest'"#;
-        sql.query_one(blocks, &[]).await.expect("statistics").get(0)
-    };
-    // What other sessions have read is counted when they end.
-    until("the other sessions to end", async || {
-        let sessions = "select count(*) from pg_stat_activity
-                        where datname = current_database() and backend_type = 'client backend'";
-        sql.query_one(sessions, &[]).await.expect("activity").get::<_, i64>(0) == 2
-    })
-    .await;
-    sql.batch_execute("select pg_stat_force_next_flush()").await.expect("flush");
+    let pages = Pages::of(&session, &sql).await;
     for (ids, fate) in [(&ids[..10], Fate::Delivered), (&ids[10..], AGAIN)] {
         let attempts: Vec<_> = ids.iter().map(|id| attempt(*id, fate)).collect();
-        let before = touched().await;
+        let before = pages.touched().await;
         requests::settle(&session, &delivery, "w", &attempts, WELL).await.expect("settles");
-        let pages = touched().await - before;
+        let pages = pages.touched().await - before;
         assert!(pages <= 150, "{pages} pages of the outbox for 10 requests of 20,000, {fate:?}");
     }
     assert_eq!(endpoint.counts().await, "19990|0|16|16");

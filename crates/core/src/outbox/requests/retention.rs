@@ -6,6 +6,8 @@ use deadpool_postgres::Object;
 use tokio_postgres::Error;
 use tokio_postgres::types::Type;
 
+use crate::outbox::OF_ALL;
+
 /// Removes attempts older than `retention`, the oldest first, at most `limit`. Returns how many.
 ///
 /// # Errors
@@ -24,12 +26,14 @@ where a."requestId" = old."requestId" and a.at = old.at"#;
 /// # Errors
 /// Postgres does.
 pub async fn purge_dead(client: &Object, retention: Duration, limit: i64) -> Result<u64, Error> {
-    let text = r#"
+    let text = format!(
+        r#"
 delete from "OutgoingRequest" where id in (
     select id from "OutgoingRequest"
-    where kind = 'http' and state = 'dead' and "diedAt" < now() - $1 * interval '1 second' limit $2
-    for update skip locked)"#;
-    purge(client, text, retention, limit).await
+    where kind = 'http' and state = 'dead' and {OF_ALL} and "diedAt" < now() - $1 * interval '1 second' limit $2
+    for update skip locked)"#
+    );
+    purge(client, &text, retention, limit).await
 }
 
 async fn purge(client: &Object, text: &str, retention: Duration, limit: i64) -> Result<u64, Error> {
