@@ -494,6 +494,23 @@ begin
     return new;
 end $$;
 
+CREATE FUNCTION public.end_delivery(delivery uuid, held_claim bigint, known_counter bigint, destination uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+    delete from "OutgoingRequest" r
+    where r."id" = delivery and r."claim" = held_claim and r."runningSince" is not null and r."counter" = known_counter
+      and not exists (select from "OutgoingRequest" w
+                      where w."kind" = 'http' and w."state" = 'pending' and w."destinationId" = destination);
+    return found;
+end $$;
+
+COMMENT ON FUNCTION public.end_delivery(delivery uuid, held_claim bigint, known_counter bigint, destination uuid) IS 'Ends a turn if nothing of the destination waits and nobody asked meanwhile: its delivery row is gone.';
+
 CREATE FUNCTION public.end_fold(state public."ActivityFold", full_batch boolean, last_xid xid8, last_tenancy uuid, last_id uuid, last_place bigint) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -2857,6 +2874,35 @@ begin
 end $_$;
 
 COMMENT ON FUNCTION public.tail_start(tenancy uuid) IS 'Lower bound for the transactions of a tenancy''s flagged rows in this snapshot.';
+
+CREATE FUNCTION public.take_delivery(delivery uuid, held_claim bigint, worker text, lease_seconds double precision, OUT counter bigint, OUT destination uuid, OUT tenancy uuid, OUT known boolean, OUT parallelism integer, OUT rate double precision, OUT batch_events integer, OUT batch_wait_millis integer, OUT failures_in_row integer, OUT failing_seconds double precision, OUT rests_seconds double precision, OUT active boolean, OUT url text, OUT headers jsonb, OUT key_id text, OUT secrets bytea, OUT timeout_millis integer, OUT updated_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+    update "OutgoingRequest" r
+    set "runningSince" = now(), "dueAt" = now() + lease_seconds * interval '1 second', "workerId" = worker
+    where r."id" = delivery and r."claim" = held_claim and r."startedFulfillingAt" is not null and r."runningSince" is null
+      and r."dueAt" > now()
+    returning r."counter", r."destinationId", r."tenancyId" into counter, destination, tenancy;
+    if not found then
+        return;
+    end if;
+    select d."parallelism", d."ratePerSecond", d."batchEvents", d."batchWaitMillis", d."consecutiveFailures",
+        extract(epoch from now() - d."failingSince"), extract(epoch from d."nextAttemptAt" - now())
+    into parallelism, rate, batch_events, batch_wait_millis, failures_in_row, failing_seconds, rests_seconds
+    from "HttpDestination" d where d."id" = destination;
+    known := found;
+    -- The destination of a trigger has its id; that of plain requests has no trigger.
+    select t."state" = 'active', t."url", t."headers", t."keyId", t."secrets", t."timeoutMillis", t."updatedAt"
+    into active, url, headers, key_id, secrets, timeout_millis, updated_at
+    from "HttpTrigger" t where t."id" = destination;
+end $$;
+
+COMMENT ON FUNCTION public.take_delivery(delivery uuid, held_claim bigint, worker text, lease_seconds double precision, OUT counter bigint, OUT destination uuid, OUT tenancy uuid, OUT known boolean, OUT parallelism integer, OUT rate double precision, OUT batch_events integer, OUT batch_wait_millis integer, OUT failures_in_row integer, OUT failing_seconds double precision, OUT rests_seconds double precision, OUT active boolean, OUT url text, OUT headers jsonb, OUT key_id text, OUT secrets bytea, OUT timeout_millis integer, OUT updated_at timestamp with time zone) IS 'Takes a queued delivery row until the lease is over, and says what is known of its destination. counter is null if the row is not its caller''s to take; active is null where there is no trigger.';
 
 CREATE FUNCTION public.tell_source_rewound() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER

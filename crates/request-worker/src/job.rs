@@ -1,5 +1,6 @@
 //! One job: take the destination's delivery row, give it its turn, say in the row what comes next.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ use crate::meter::Meter;
 use crate::pace::Paces;
 use crate::spans;
 use crate::told::Told;
-use crate::turn::{self, Ended, Road};
+use crate::turn::{self, Ended, Road, Turn};
 
 /// After a fault of ours the destination is due again a little later, so that nothing spins.
 const OUR_FAULT_WAIT: Duration = Duration::from_secs(5);
@@ -215,15 +216,15 @@ impl Jobs {
             told: &self.told,
         };
         let began = flow.began;
-        let over = tokio::select! {
-            over = Box::pin(turn::run(road, flow)) => over?,
-            () = self.keep_lease(delivery) => None,
-        };
+        let over = self.run_turn(road, flow).await?;
         metrics::histogram!("tenant_sync_request_turn_seconds").record(began.elapsed().as_secs_f64());
-        let Some((ended, flow)) = over else { return Ok(Outcome::Stale) };
+        let (ended, flow) = match over {
+            Turn::Lost => return Ok(Outcome::Stale),
+            Turn::Sent(flow) => (None, flow),
+            Turn::Ended(ended, flow) => (Some(ended), flow),
+        };
         self.tell(delivery, limits, &flow);
-        // What the turn did is settled; whether its row says so, too, is not sure yet.
-        let _ = failpoint::reach("requests.before_end").await;
+        let Some(ended) = ended else { return Ok(Outcome::Done) };
         let client = self.internal.get().await?;
         match ended {
             Ended::Gone => {
@@ -258,6 +259,28 @@ impl Jobs {
                 _ => end(&client, delivery, next).await,
             },
         }
+    }
+
+    /// Runs a turn while the delivery row is ours. What comes while it runs is sent in it, too: it is [`Turn::Sent`] when
+    /// nothing is left, and then its delivery row is gone.
+    async fn run_turn(&self, road: Road<'_>, mut flow: Flow) -> Result<Turn, DbError> {
+        let mut lost = pin!(self.keep_lease(road.delivery));
+        loop {
+            let turn = tokio::select! {
+                turn = Box::pin(turn::run(road, flow)) => turn?,
+                () = &mut lost => return Ok(Turn::Lost),
+            };
+            // What it did is settled; whether its row says so, too, is not sure yet.
+            let _ = failpoint::reach("requests.before_end").await;
+            match turn {
+                Turn::Sent(so_far) if !self.end_if_nothing_waits(road.delivery).await? => flow = so_far,
+                over => return Ok(over),
+            }
+        }
+    }
+
+    async fn end_if_nothing_waits(&self, delivery: &Delivery) -> Result<bool, DbError> {
+        Ok(requests::end_if_nothing_waits(&self.internal.get().await?, delivery).await?)
     }
 
     /// Renews the lease; returns when it is lost.

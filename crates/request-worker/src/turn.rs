@@ -35,6 +35,17 @@ pub(crate) struct Road<'a> {
     pub(crate) told: &'a Told,
 }
 
+/// What has come of a turn.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// The delivery row is another worker's.
+    Lost,
+    /// All that was there is sent; there may be more by now.
+    Sent(Flow),
+    /// It is over, though something may be left.
+    Ended(Ended, Flow),
+}
+
 /// How a turn ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -46,20 +57,25 @@ pub(crate) enum Ended {
     GivenUp(Option<String>),
 }
 
-/// Runs a turn. What was sent and not settled when it is cancelled comes again. `None` = the delivery row is another
-/// worker's.
-pub(crate) async fn run(road: Road<'_>, mut flow: Flow) -> Result<Option<(Ended, Flow)>, DbError> {
+/// Runs a turn. What was sent and not settled when it is cancelled comes again.
+pub(crate) async fn run(road: Road<'_>, mut flow: Flow) -> Result<Turn, DbError> {
     let mut page = road.read(None).await?;
-    while !page.is_empty() && flow.stop.is_none() {
+    while !page.is_empty() {
         if road.manner.batch_events > 1 || chains::have_keys(&page) {
             if !planned(road, &mut flow, page).await? {
-                return Ok(None);
+                return Ok(Turn::Lost);
             }
         } else {
-            let Some(same) = stream::run(road, flow, page).await? else { return Ok(None) };
+            let Some(same) = stream::run(road, flow, page).await? else { return Ok(Turn::Lost) };
             flow = same;
         }
-        page = if flow.stop.is_none() { road.read(None).await? } else { Vec::new() };
+        if flow.stop.is_some() {
+            break;
+        }
+        if flow.failed.is_none() {
+            return Ok(Turn::Sent(flow));
+        }
+        page = road.read(None).await?;
     }
     let ended = match flow.stop.take() {
         None | Some(Stop::Share) => Ended::Over(Next::NotBefore(Duration::ZERO)),
@@ -69,7 +85,7 @@ pub(crate) async fn run(road: Road<'_>, mut flow: Flow) -> Result<Option<(Ended,
         Some(Stop::Ours(reason)) => Ended::GivenUp(Some(reason)),
         Some(Stop::Shutdown) => Ended::GivenUp(None),
     };
-    Ok(Some((ended, flow)))
+    Ok(Turn::Ended(ended, flow))
 }
 
 /// Sends a page of requests with keys, or in batches, to its end, and settles it: what may be sent next depends on it.

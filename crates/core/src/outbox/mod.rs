@@ -21,9 +21,9 @@
 //! **Plans.** The outbox is empty most of the time, and a prepared statement keeps the plan that it got then:
 //! with it, claiming 1,000 of 20,000 rows took 7 s instead of 40 ms (until autovacuum came by). So each
 //! statement is parsed and planned whenever it runs, in one round trip (0.1 to 0.5 ms), and those that name a
-//! row by its id leave out `kind`, so that no partial index but only the primary key fits them. Two are functions whose
+//! row by its id leave out `kind`, so that no partial index but only the primary key fits them. Some are functions whose
 //! plans the session keeps, because there is one right plan for an outbox of any size: what pollers ask twenty times a
-//! second while nothing is due (`due`), and what a request worker settles (`requests`).
+//! second while nothing is due (`due`), and how a request worker takes, settles and ends a turn (`requests`).
 //!
 //! A plan can be wrong for the same reason whenever it is made: the planner believes in an empty outbox until it is analyzed
 //! again. So an index over all destinations' requests, which lists walk along, has a condition that only they state

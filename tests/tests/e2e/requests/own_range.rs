@@ -4,10 +4,11 @@
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::Object;
-use tenant_sync_core::outbox::requests::{self, Fate, Next};
+use tenant_sync_core::outbox::requests::{self, Delivery, Fate, Next};
 use tenant_sync_core::outbox::{Finished, Held};
 use tenant_sync_tests::endpoint::Endpoint;
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use super::settling::{AGAIN, WELL, attempt, taken};
 use super::{stack, until};
@@ -54,6 +55,12 @@ pub(super) async fn believed_to_be_empty(sql: &Client) {
     sql.batch_execute(r#"vacuum analyze "OutgoingRequest""#).await.expect("vacuum");
 }
 
+/// A delivery row that is not there.
+fn nobodys(delivery: &Delivery) -> Delivery {
+    let held = Held { request_id: Uuid::nil(), claim: 1 };
+    Delivery { held, tenancy_id: None, destination: None, ..*delivery }
+}
+
 /// Twenty thousand requests of another destination wait, and as many were given up. A turn of one with three requests
 /// touches what is its own, from the first step to the last.
 #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +72,8 @@ async fn a_turn_reads_its_own_requests_and_nobody_elses() {
     let (session, delivery) = taken(&stack, &endpoint).await;
     let sql = stack.internal().connect().await;
     believed_to_be_empty(&sql).await;
+    // Each step of a turn once, so that plans are made which the session keeps.
+    assert!(!requests::end_if_nothing_waits(&session, &nobodys(&delivery)).await.expect("ends nothing"));
     crowd.send(0, 40_000, 0).await;
     let dead = r#"update "OutgoingRequest" set state = 'dead', "diedAt" = now() where kind = 'http' and position % 2 = 0"#;
     sql.batch_execute(dead).await.expect("the dead");

@@ -33,6 +33,29 @@ async fn sending_and_reading_go_on_while_a_settlement_waits() {
     drop(worker);
 }
 
+/// Whether more is there is asked when the turn ends, so nobody has to be told to come back for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_before_a_turn_is_over_is_sent_in_it() {
+    let stack = stack(&[]).await;
+    let receiver = Receiver::start().await;
+    let endpoint = Endpoint::register(&stack, &receiver.url(), "").await;
+    endpoint.send(0, 1, 0).await;
+    let hold = stack.hold("requests.before_end@1");
+    let mut poller = stack.poller().start().await;
+    let _worker = stack.request_worker().failpoint(hold.failpoint()).start().await;
+    hold.reached().await;
+    poller.terminate().await;
+    assert_eq!(endpoint.counts().await, "0|0|1|0");
+    endpoint.send(1, 1, 0).await;
+    hold.release();
+    until("it to be sent without a poller", async || endpoint.counts().await == "0|0|2|0").await;
+    until("the delivery row to be gone", async || {
+        let turns = r#"select count(*) from "OutgoingRequest" where kind = 'delivery'"#;
+        stack.internal().value(turns).await == "0"
+    })
+    .await;
+}
+
 /// What comes again is what was not settled, and that is bounded.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_in_a_stream_loses_nothing_and_repeats_a_bounded_part() {

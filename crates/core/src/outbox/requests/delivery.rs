@@ -5,12 +5,18 @@ use std::time::Duration;
 use deadpool_postgres::Object;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row};
-use uuid::Uuid;
 
 use super::{Delivery, Limits, Next, TriggerCall, millis, seconds};
+use crate::db::kept_one;
 use crate::outbox::{Finished, Held};
 
-/// Takes a queued delivery row until the lease is over, and reads its destination. `None` = the message is stale.
+const TAKE: &str = "
+select counter, destination, tenancy, known, parallelism, rate, batch_events, batch_wait_millis, failures_in_row, failing_seconds,
+    rests_seconds, active, url, headers, key_id, secrets, timeout_millis, updated_at
+from take_delivery($1, $2, $3, $4)";
+
+/// Takes a queued delivery row until the lease is over, and reads its destination, in one call whose plans the session
+/// keeps. `None` = the message is stale.
 ///
 /// # Errors
 /// Postgres does.
@@ -20,54 +26,50 @@ pub async fn take_delivery(
     worker_id: &str,
     lease: Duration,
 ) -> Result<Option<Delivery>, Error> {
-    let text = r#"
-with taken as (
-    update "OutgoingRequest"
-    set "runningSince" = now(), "dueAt" = now() + $4 * interval '1 second', "workerId" = $3
-    where id = $1 and claim = $2 and "startedFulfillingAt" is not null and "runningSince" is null and "dueAt" > now()
-    returning counter, "destinationId", "tenancyId"
-)
-select r.counter, r."destinationId", d.id, d.parallelism, d."ratePerSecond", d."batchEvents", d."batchWaitMillis",
-    d."consecutiveFailures", extract(epoch from now() - d."failingSince")::float8,
-    extract(epoch from d."nextAttemptAt" - now())::float8,
-    t.state = 'active', t.url, t.headers, t."keyId", t.secrets, t."timeoutMillis", t."updatedAt", r."tenancyId"
-from taken r left join "HttpDestination" d on d.id = r."destinationId" left join "HttpTrigger" t on t.id = d."triggerId""#;
     let lease = lease.as_secs_f64();
-    let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
-        (&held.request_id, Type::UUID),
-        (&held.claim, Type::INT8),
-        (&worker_id, Type::TEXT),
-        (&lease, Type::FLOAT8),
-    ];
-    let row = client.query_typed_opt(text, &parameters).await?;
-    Ok(row.map(|row| Delivery {
+    let row = kept_one(client, TAKE, &[&held.request_id, &held.claim, &worker_id, &lease]).await?;
+    let Some(counter) = row.get(0) else { return Ok(None) };
+    Ok(Some(Delivery {
         held,
-        counter: row.get(0),
+        counter,
         destination_id: row.get(1),
-        tenancy_id: row.get(17),
-        destination: row.get::<_, Option<Uuid>>(2).map(|_| limits(&row)),
+        tenancy_id: row.get(2),
+        destination: row.get::<_, bool>(3).then(|| limits(&row)),
     }))
 }
 
 fn limits(row: &Row) -> Limits {
     Limits {
-        parallelism: row.get(3),
-        rate_per_second: row.get(4),
-        batch_events: row.get(5),
-        batch_wait: millis(Some(row.get(6))).unwrap_or_default(),
-        failures: row.get(7),
-        failing_for: row.get::<_, Option<f64>>(8).map(seconds),
-        rests_for: row.get::<_, Option<f64>>(9).map(seconds).filter(|rest| !rest.is_zero()),
-        trigger: row.get::<_, Option<bool>>(10).map(|active| TriggerCall {
+        parallelism: row.get(4),
+        rate_per_second: row.get(5),
+        batch_events: row.get(6),
+        batch_wait: millis(Some(row.get(7))).unwrap_or_default(),
+        failures: row.get(8),
+        failing_for: row.get::<_, Option<f64>>(9).map(seconds),
+        rests_for: row.get::<_, Option<f64>>(10).map(seconds).filter(|rest| !rest.is_zero()),
+        trigger: row.get::<_, Option<bool>>(11).map(|active| TriggerCall {
             active,
-            url: row.get(11),
-            headers: row.get(12),
-            key_id: row.get(13),
-            secrets: row.get(14),
-            timeout: millis(row.get(15)),
-            updated_at: row.get(16),
+            url: row.get(12),
+            headers: row.get(13),
+            key_id: row.get(14),
+            secrets: row.get(15),
+            timeout: millis(row.get(16)),
+            updated_at: row.get(17),
         }),
     }
+}
+
+/// The turn is over if nothing waits and nobody asked meanwhile: then its delivery row is gone, and only then `true` is
+/// returned.
+///
+/// # Errors
+/// Postgres does.
+pub async fn end_if_nothing_waits(client: &Object, delivery: &Delivery) -> Result<bool, Error> {
+    let text = "select end_delivery($1, $2, $3, $4)";
+    let held = delivery.held;
+    let parameters: [&(dyn ToSql + Sync); 4] =
+        [&held.request_id, &held.claim, &delivery.counter, &delivery.destination_id];
+    Ok(kept_one(client, text, &parameters).await?.get(0))
 }
 
 /// The turn is over. Gone if nothing waits and nobody asked meanwhile; else pending. Two statements, because the second
@@ -76,10 +78,9 @@ fn limits(row: &Row) -> Limits {
 /// # Errors
 /// Postgres does.
 pub async fn end_delivery(client: &Object, delivery: &Delivery, next: Next) -> Result<Finished, Error> {
-    let delete = r#"
-delete from "OutgoingRequest" where id = $1 and claim = $2 and "runningSince" is not null and counter = $3
-  and not exists (select from "OutgoingRequest" w
-                  where w.kind = 'http' and w.state = 'pending' and w."destinationId" = $4)"#;
+    if end_if_nothing_waits(client, delivery).await? {
+        return Ok(Finished::Gone);
+    }
     let again = r#"
 update "OutgoingRequest" r
 set "startedFulfillingAt" = null, "runningSince" = null, "workerId" = null, attempts = 0,
@@ -103,9 +104,6 @@ where id = $1 and claim = $2 and "runningSince" is not null"#;
         (&not_before, Type::FLOAT8),
         (&within, Type::FLOAT8),
     ];
-    if client.execute_typed(delete, &parameters[..4]).await? == 1 {
-        return Ok(Finished::Gone);
-    }
     let again = client.execute_typed(again, &parameters).await? == 1;
     Ok(if again { Finished::AskedAgain } else { Finished::Lost })
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::Held;
 
-pub use delivery::{drop_delivery, end_delivery, take_delivery};
+pub use delivery::{drop_delivery, end_delivery, end_if_nothing_waits, take_delivery};
 pub use read::{Cursor, due, due_in_order, wait_behind};
 pub use retention::{purge_attempts, purge_dead};
 pub use settle::settle;
