@@ -65,7 +65,7 @@ fn nobodys(delivery: &Delivery) -> Delivery {
 /// touches what is its own, from the first step to the last.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_reads_its_own_requests_and_nobody_elses() {
-    const LIMIT: i64 = 60;
+    const LIMIT: i64 = 100;
     let stack = stack(&[]).await;
     let crowd = Endpoint::register(&stack, "https://crowd.test/", "").await;
     let endpoint = Endpoint::register(&stack, "https://receiver.test/", "").await;
