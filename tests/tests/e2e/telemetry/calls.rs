@@ -53,10 +53,11 @@ async fn each_call_is_a_span_with_its_status_and_attempt_and_nothing_that_a_url_
     }
     assert_eq!(way[1].attributes["tenant_sync.request"], way[2].attributes["tenant_sync.request"]);
     assert_eq!(way[1].attributes["tenant_sync.outcome"], "done");
-    let mut parts: Vec<_> =
+    let parts: Vec<_> =
         spans.iter().filter(|span| span.parent == way[1].id).map(|span| span.name.as_str()).collect();
-    parts.sort_unstable();
-    assert_eq!(parts, ["call", "read", "settle"], "a turn of one request reads once");
+    for step in ["read", "call", "settle"] {
+        assert!(parts.contains(&step), "{step}: {parts:?}");
+    }
     // Neither the URL nor what signs is in any span, and the receiver, a stranger, is told nothing of our traces.
     let all = format!("{spans:?}");
     for hidden in ["hunter2", "/hook", endpoint.secrets[0].expose_secret()] {
@@ -65,4 +66,29 @@ async fn each_call_is_a_span_with_its_status_and_attempt_and_nothing_that_a_url_
     for received in receiver.received() {
         assert!(received.header("traceparent").is_empty() && received.header("tracestate").is_empty());
     }
+}
+
+/// Most turns are of one request: what they do besides is what many tenants pay for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_of_one_request_reads_calls_and_settles_once() {
+    let mut stack = Stack::plan().externals(0).start().await;
+    let collector = Collector::start().await;
+    stack.set("telemetry.otlp_endpoint", collector.endpoint());
+    let receiver = Receiver::start().await;
+    let endpoint = Endpoint::register(&stack, &receiver.url(), "").await;
+    endpoint.send(0, 1, 0).await;
+    let _poller = stack.poller().start().await;
+    let _worker = stack.request_worker().start().await;
+    // A turn is told after its parts.
+    let (turn, spans) = eventually(SOON, "the turn", async || {
+        let spans = collector.spans();
+        let turn = spans.iter().find(|span| span.name == "deliver").cloned();
+        turn.map(|turn| (turn, spans)).ok_or("not told yet")
+    })
+    .await;
+    let mut parts: Vec<_> =
+        spans.iter().filter(|span| span.parent == turn.id).map(|span| span.name.as_str()).collect();
+    parts.sort_unstable();
+    assert_eq!(parts, ["call", "read", "settle"]);
+    assert_eq!(turn.attributes["tenant_sync.outcome"], "done");
 }
