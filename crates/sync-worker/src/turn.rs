@@ -405,8 +405,8 @@ impl Turn<'_> {
             report.complete_as_of = None;
             return self.bounded(async { Ok(self.client.batch_execute("rollback").await?) }).await;
         }
-        let standings: Vec<Standing<'_>> =
-            self.plans.iter().zip(&report.cursors).map(|(plan, cursor)| Standing { plan, cursor }).collect();
+        let pairs = self.plans.iter().zip(&report.cursors);
+        let standings: Vec<_> = pairs.map(|(plan, cursor)| Standing::of(plan, cursor, state)).collect();
         let picture = Picture {
             complete_as_of: report.complete_as_of,
             flagged_rows: i32::try_from(slice.flagged).unwrap_or(i32::MAX),

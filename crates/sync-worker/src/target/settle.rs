@@ -7,6 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::careful::Refusal;
+use super::state::State;
 use crate::error::TurnError;
 use crate::plan::Plan;
 use crate::source::{Cursor, Phase};
@@ -16,6 +17,17 @@ use crate::source::{Cursor, Phase};
 pub(crate) struct Standing<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) cursor: &'a Cursor,
+    /// The table's file number when the turn took its lock; `None` = the turn has made the table. A later one may be that
+    /// of a table that was emptied meanwhile, which would never be seen.
+    pub(crate) storage: Option<&'a str>,
+}
+
+impl<'a> Standing<'a> {
+    /// Where it stands after a turn that began with `state`.
+    pub(crate) fn of(plan: &'a Plan, cursor: &'a Cursor, state: &'a State) -> Self {
+        let known = state.mappings.get(plan.name());
+        Self { plan, cursor, storage: known.and_then(|known| known.storage_now.as_deref()) }
+    }
 }
 
 /// What is true of the whole target at the end of a turn.
@@ -43,16 +55,17 @@ pub(crate) async fn watermarks(
     let prints: Vec<&str> = standings.iter().map(|one| one.plan.fingerprint.as_str()).collect();
     let filling: Vec<bool> = standings.iter().map(|one| one.cursor.filling()).collect();
     let positions: Vec<Option<String>> = standings.iter().map(|one| position(one.cursor)).collect();
+    let storages: Vec<Option<&str>> = standings.iter().map(|one| one.storage).collect();
     let sql = format!(
         "update {s}._sync_metadata m set last_synced_sequence_id = v.mark, mapping_version = v.version,
            fingerprint = v.print, filling = v.filling, fill_position = v.position::jsonb, updated_at = now(),
-           flagged_rows = $8, storage = pg_catalog.pg_relation_filenode(c.oid),
+           flagged_rows = $8, storage = coalesce(v.storage::bigint, pg_catalog.pg_relation_filenode(c.oid)::bigint),
            complete_as_of = case when v.filling then m.complete_as_of else coalesce($7, m.complete_as_of) end
-         from unnest($1::text[], $2::int8[], $3::int4[], $4::text[], $5::bool[], $6::text[])
-           as v (name, mark, version, print, filling, position), pg_catalog.pg_class c
+         from unnest($1::text[], $2::int8[], $3::int4[], $4::text[], $5::bool[], $6::text[], $10::text[])
+           as v (name, mark, version, print, filling, position, storage), pg_catalog.pg_class c
          where m.mapping_name = v.name and c.relname = m.table_name and c.relnamespace = $9::text::regnamespace"
     );
-    let parameters: [(&(dyn ToSql + Sync), Type); 9] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 10] = [
         (&names, Type::TEXT_ARRAY),
         (&marks, Type::INT8_ARRAY),
         (&versions, Type::INT4_ARRAY),
@@ -62,6 +75,7 @@ pub(crate) async fn watermarks(
         (&picture.complete_as_of, Type::TIMESTAMPTZ),
         (&picture.flagged_rows, Type::INT4),
         (&s, Type::TEXT),
+        (&storages, Type::TEXT_ARRAY),
     ];
     client.execute_typed(&sql, &parameters).await?;
     let sql = format!("update {s}._sync_identity set epoch = $1 where epoch is distinct from $1");

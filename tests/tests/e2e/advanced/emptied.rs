@@ -144,3 +144,26 @@ const DAMAGE: &str = "set session_replication_role = replica;
     delete from users where display_name = '000200';
     insert into users (id, display_name, primary_email_verified, client_metadata, client_read_only_metadata, server_metadata)
       values (gen_random_uuid(), 'surplus', false, '{}', '{}', '{}')";
+
+/// Emptied between a turn's lock and what it writes: the turn has seen the table as it was, so the next one sees the
+/// difference, though the table is not empty any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_truncated_while_a_turn_runs_is_filled_again() {
+    let stack = Stack::start().await;
+    let tenant = Tenant::create(&stack).await;
+    tenant.users(1, 3).await;
+    let target = tenant.target(stack.external(0)).add().await;
+    let mut workers = stack.start_workers().await;
+    target.caught_up().await;
+    stack.settled().await;
+    workers.sync_worker.terminate().await;
+    tenant
+        .sql(r#"update "ProjectUser" set "displayName" = 'changed' where "tenancyId" = '{tenancy}' and "displayName" = '000001'"#)
+        .await;
+    let hold = stack.hold("sync.after_read@1");
+    let _worker = stack.sync_worker().failpoint(hold.failpoint()).start().await;
+    hold.reached().await;
+    target.sql("truncate users").await;
+    hold.release();
+    target.caught_up().await;
+}
