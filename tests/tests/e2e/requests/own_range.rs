@@ -72,7 +72,7 @@ async fn a_turn_reads_its_own_requests_and_nobody_elses() {
     let (session, delivery) = taken(&stack, &endpoint).await;
     let sql = stack.internal().connect().await;
     believed_to_be_empty(&sql).await;
-    // Each step of a turn once, so that plans are made which the session keeps.
+    // A turn was begun (above) and is ended once: the plans of both are made now, and the session keeps them.
     assert!(!requests::end_if_nothing_waits(&session, &nobodys(&delivery)).await.expect("ends nothing"));
     crowd.send(0, 40_000, 0).await;
     let dead = r#"update "OutgoingRequest" set state = 'dead', "diedAt" = now() where kind = 'http' and position % 2 = 0"#;
