@@ -79,6 +79,15 @@ impl Application {
         self.becomes(r#"select count(*) from "OutgoingRequest""#, "0").await;
     }
 
+    /// Waits until the rows of each new tenancy were compared once more, and nothing is left to do. Whatever runs on this
+    /// server when a tenancy comes, also for others, delays that; until then all of its rows count as backlog again.
+    pub(crate) async fn compared(&self) {
+        let query = r#"select not exists (select from "Tenancy" where not "settled")
+                              and not exists (select from "SyncState" where "fillRequested" or "filling")"#;
+        self.becomes(query, "t").await;
+        self.settled().await;
+    }
+
     /// Waits until every change of the feed has its id.
     pub(crate) async fn sequenced(&self) {
         let left = r#"select (select count(*) from "ChangedRow" where "shouldUpdateSequenceId"),

@@ -2,11 +2,9 @@
 //! with the sum of its line items.
 
 use std::path::Path;
-use std::time::Duration;
 
 use tenant_sync_tests::compare::Compared;
 use tenant_sync_tests::tenant::{Target, Tenant};
-use tenant_sync_tests::wait::eventually;
 
 use super::application::Application;
 
@@ -200,17 +198,12 @@ async fn a_visit_writes_what_a_change_without_id_touches() {
     let target = invoices(&application, tenant).add().await;
     target.caught_up().await;
     recording(&application).await;
-    application.settled().await;
+    application.compared().await;
     let behind = async || {
         let status = application.stack.cli().json(&["sync", "status", "--tenant-key", "1"]).await;
         status["targets"][0]["mappings"][0]["backlogRows"].clone()
     };
-    // Equal to its source it may be before it has taken what got ids meanwhile.
-    eventually(Duration::from_secs(30), "nothing to be behind", async || {
-        let rows = behind().await;
-        if rows == 0 { Ok(()) } else { Err(rows.to_string()) }
-    })
-    .await;
+    assert_eq!(behind().await, 0);
     let inside = application.stack.internal();
     let feed = r#"select count(*) from "ChangedRow" where "tableName" = 'public.line_items (touches)' and "shouldUpdateSequenceId""#;
     let _gate = application.stack.hold_passes().await;
