@@ -4,8 +4,11 @@
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::Object;
+use tenant_sync_core::db::Internal;
 use tenant_sync_core::outbox::requests::{self, Delivery, Fate, Next};
-use tenant_sync_core::outbox::{Finished, Held};
+use tenant_sync_core::outbox::{
+    Finished, Held, Replay, RequestFilter, RequestState, delete_orphans, replay_requests, sweep_destinations,
+};
 use tenant_sync_tests::endpoint::Endpoint;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -61,22 +64,34 @@ fn nobodys(delivery: &Delivery) -> Delivery {
     Delivery { held, tenancy_id: None, destination: None, ..*delivery }
 }
 
-/// Twenty thousand requests of another destination wait, and as many were given up. A turn of one with three requests
-/// touches what is its own, from the first step to the last.
+/// Pages that a step for one destination may touch.
+const LIMIT: i64 = 100;
+
+/// Twenty thousand requests of a destination wait, and as many were given up.
+async fn crowd(endpoint: &Endpoint<'_>, sql: &Client) {
+    endpoint.send(0, 40_000, 0).await;
+    let dead = r#"update "OutgoingRequest" set state = 'dead', "diedAt" = now() where kind = 'http' and position % 2 = 0"#;
+    sql.batch_execute(dead).await.expect("the dead");
+}
+
+fn assert_within_limit(all: &[(&str, i64)]) {
+    let too_many: Vec<_> = all.iter().filter(|(_, touched)| *touched > LIMIT).collect();
+    assert!(too_many.is_empty(), "pages of the outbox for 3 requests of 40,003: {too_many:?} of {all:?}");
+}
+
+/// A turn of a destination with three requests touches what is its own beside a crowd of another's, from the first step
+/// to the last.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_reads_its_own_requests_and_nobody_elses() {
-    const LIMIT: i64 = 100;
     let stack = stack(&[]).await;
-    let crowd = Endpoint::register(&stack, "https://crowd.test/", "").await;
+    let other = Endpoint::register(&stack, "https://crowd.test/", "").await;
     let endpoint = Endpoint::register(&stack, "https://receiver.test/", "").await;
     let (session, delivery) = taken(&stack, &endpoint).await;
     let sql = stack.internal().connect().await;
     believed_to_be_empty(&sql).await;
     // A turn was begun (above) and is ended once: the plans of both are made now, and the session keeps them.
     assert!(!requests::end_if_nothing_waits(&session, &nobodys(&delivery)).await.expect("ends nothing"));
-    crowd.send(0, 40_000, 0).await;
-    let dead = r#"update "OutgoingRequest" set state = 'dead', "diedAt" = now() where kind = 'http' and position % 2 = 0"#;
-    sql.batch_execute(dead).await.expect("the dead");
+    crowd(&other, &sql).await;
     endpoint.send(0, 3, 1).await;
     let pages = Pages::of(&session, &sql).await;
     let mut all = Vec::new();
@@ -121,7 +136,45 @@ async fn a_turn_reads_its_own_requests_and_nobody_elses() {
         pages.during(requests::take_delivery(&session, held, "w", Duration::from_secs(60))).await;
     assert!(again.expect("takes").is_some(), "it is queued");
     all.push(("take", touched));
+    assert_within_limit(&all);
+}
 
-    let too_many: Vec<_> = all.iter().filter(|(_, touched)| *touched > LIMIT).collect();
-    assert!(too_many.is_empty(), "pages of the outbox for 3 requests of 40,003: {too_many:?} of {all:?}");
+/// So do the sweep, the look for requests of triggers that are gone, and sending one destination's requests again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_looks_after_destinations_reads_no_crowd() {
+    let stack = stack(&[]).await;
+    let other = Endpoint::register(&stack, "https://crowd.test/", "").await;
+    let endpoint = Endpoint::register(&stack, "https://receiver.test/", "").await;
+    let internal = Internal::new(&stack.config().database, "test").expect("internal");
+    let session = internal.get().await.expect("a session");
+    let sql = stack.internal().connect().await;
+    believed_to_be_empty(&sql).await;
+    crowd(&other, &sql).await;
+    endpoint.send(0, 3, 1).await;
+    let failed = format!(
+        r#"delete from "OutgoingRequest" where kind <> 'http';
+           update "OutgoingRequest" set attempts = 1, "dueAt" = now() + interval '1 hour' where "destinationId" = '{0}';
+           update "OutgoingRequest" set state = 'dead', "diedAt" = now() where id = (
+             select id from "OutgoingRequest" where "destinationId" = '{0}' limit 1)"#,
+        endpoint.id
+    );
+    sql.batch_execute(&failed).await.expect("one is dead, two wait");
+    let pages = Pages::of(&session, &sql).await;
+    let mut all = Vec::new();
+
+    let (swept, touched) = pages.during(sweep_destinations(&session, Uuid::nil(), 1_000)).await;
+    assert_eq!(swept.expect("sweeps").woken, 2);
+    all.push(("sweep", touched));
+
+    let (orphans, touched) = pages.during(delete_orphans(&session, 1_000)).await;
+    assert_eq!(orphans.expect("looks"), 0);
+    all.push(("orphans", touched));
+
+    let filter = RequestFilter { trigger_id: Some(endpoint.id), ..RequestFilter::default() };
+    let states = [RequestState::Pending, RequestState::Dead];
+    let replay = Replay::of(None, filter, &states).expect("says which");
+    let (again, touched) = pages.during(replay_requests(&session, &replay)).await;
+    assert_eq!(again.expect("sends again"), 3);
+    all.push(("send again", touched));
+    assert_within_limit(&all);
 }
