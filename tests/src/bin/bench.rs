@@ -14,6 +14,8 @@ mod bare;
 mod console;
 #[path = "bench/cost.rs"]
 mod cost;
+#[path = "bench/many.rs"]
+mod many;
 #[path = "bench/own.rs"]
 mod own;
 #[path = "bench/requests.rs"]
@@ -58,6 +60,7 @@ async fn main() {
         Some("tracing") => return drop(tracing::measure().await),
         // What `requests` starts as a process of its own.
         Some("bare-loop") => return bare::main(std::env::args().skip(2)).await,
+        Some("many") => return drop(many::measure().await),
         Some("own") => return drop(own::measure().await),
         _ => {}
     }
@@ -82,10 +85,11 @@ async fn main() {
 
     let tracking = tracking::measure().await;
     let own = own::measure().await;
+    let many = many::measure().await;
     let console = console::measure().await;
     let requests = requests::measure().await;
     let tracing = tracing::measure().await;
-    let sections = json!({"tracking": tracking, "ownTables": own, "console": console, "requests": requests, "tracing": tracing});
+    let sections = json!({"tracking": tracking, "ownTables": own, "manyTargets": many, "console": console, "requests": requests, "tracing": tracing});
     report(by_hand, by_statement, ours, &latency, sections);
 }
 

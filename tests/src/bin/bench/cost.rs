@@ -41,9 +41,9 @@ select pg_backend_pid(),
         Self { cpu, writes: row.get::<_, i64>(1) as f64, wal_bytes: row.get(2) }
     }
 
-    /// What `requests` took from here to `after`, each.
-    pub(crate) fn until(&self, after: &Self, requests: usize) -> Cost {
-        let each = |before: f64, after: f64| (after - before) / requests as f64;
+    /// What each of `count` took from here to `after`.
+    pub(crate) fn until(&self, after: &Self, count: usize) -> Cost {
+        let each = |before: f64, after: f64| (after - before) / count as f64;
         let cpu = self.cpu.iter().map(|(name, before)| {
             (*name, each(*before, after.cpu.get(name).copied().unwrap_or(*before)) * 1e6)
         });
@@ -61,7 +61,7 @@ fn parent(pid: u32) -> u32 {
     rest.split(' ').nth(1).and_then(|field| field.parse().ok()).expect("a parent")
 }
 
-/// What each request took.
+/// What each took.
 #[derive(Debug)]
 pub(crate) struct Cost {
     cpu_micros: BTreeMap<&'static str, f64>,
@@ -73,7 +73,7 @@ impl Cost {
     pub(crate) fn line(&self) -> String {
         let cpu = self.cpu_micros.iter().map(|(name, micros)| format!("{name} {micros:.1}"));
         format!(
-            "CPU a request in us: {}; {:.1} writing transactions a thousand requests, {:.0} bytes of WAL each",
+            "CPU for each in us: {}; {:.1} writing transactions a thousand, {:.0} bytes of WAL each",
             cpu.collect::<Vec<_>>().join(", "),
             self.writes_per_thousand,
             self.wal_bytes
