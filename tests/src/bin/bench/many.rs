@@ -52,10 +52,12 @@ async fn series(targets: usize) -> (f64, Vec<Round>) {
     let stack = Stack::plan().externals(1).start().await;
     let (client, outside) = (stack.internal().connect().await, stack.external(0).connect().await);
     add_targets(&stack, &client, targets).await;
-    let sequencer = stack.sequencer().start().await;
-    let poller = stack.poller().start().await;
-    let worker = stack.sync_worker().start().await;
-    let processes = [("sync-worker", worker.pid()), ("poller", poller.pid()), ("sequencer", sequencer.pid())];
+    let workers = stack.start_workers().await;
+    let processes = [
+        ("sync-worker", workers.sync_worker.pid()),
+        ("poller", workers.poller.pid()),
+        ("sequencer", workers.sequencer.pid()),
+    ];
     let copied = targets as f64 / idle(&client, Instant::now()).await.as_secs_f64();
     client.batch_execute("vacuum analyze").await.expect("statistics");
     let mut rounds = Vec::new();
@@ -63,13 +65,13 @@ async fn series(targets: usize) -> (f64, Vec<Round>) {
         let change = format!(r#"update "ProjectUser" set "displayName" = 'round {round}'"#);
         client.batch_execute(&change).await.expect("changes");
         let began = Instant::now();
-        let before = (Counters::read(&client, &processes).await, Counters::read(&outside, &[]).await);
+        let inside_before = Counters::read(&client, &processes).await;
+        let outside_before = Counters::read(&outside, &[]).await;
         let took = idle(&client, began).await;
-        let after = (Counters::read(&client, &processes).await, Counters::read(&outside, &[]).await);
         rounds.push(Round {
             per_second: targets as f64 / took.as_secs_f64(),
-            inside: before.0.until(&after.0, targets),
-            outside: before.1.until(&after.1, targets),
+            inside: inside_before.until(&Counters::read(&client, &processes).await, targets),
+            outside: outside_before.until(&Counters::read(&outside, &[]).await, targets),
         });
     }
     for n in 0..targets {

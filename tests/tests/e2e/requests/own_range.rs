@@ -139,7 +139,8 @@ async fn a_turn_reads_its_own_requests_and_nobody_elses() {
     assert_within_limit(&all);
 }
 
-/// So do the sweep, the look for requests of triggers that are gone, and sending one destination's requests again.
+/// The sweep, the look for requests of triggers that are gone, and sending one destination's requests again touch no crowd
+/// of another's either.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_looks_after_destinations_reads_no_crowd() {
     let stack = stack(&[]).await;
